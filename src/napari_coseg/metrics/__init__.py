@@ -1,0 +1,1 @@
+"""Semantic, instance and panoptic scores, and the evaluation report."""
