@@ -38,7 +38,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_is_a_sentence_that_names_the_file(tmp_path: Path, number: int) -> None:
     target = tmp_path / "out.tif"
-    with pytest.raises(CosegError, match=r"out\.tif: the disk is full"), atomic_path(target) as p:
+    with pytest.raises(CosegError, match=r"out\.tif: the disk is full"), atomic_path(target) as p:  # noqa: PT012
         p.write_text("half")
         raise OSError(number, os.strerror(number))
     assert os.listdir(tmp_path) == []

@@ -1,0 +1,1 @@
+"""Pixels in and out: images by window, labels, tables, GeoJSON, pictures."""
