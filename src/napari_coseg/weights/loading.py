@@ -1,0 +1,282 @@
+"""Networks from weights files, and weights files from networks."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import napari_coseg
+from napari_coseg.imaging.files import atomic_path
+from napari_coseg.models.coseg.config import CosegConfig
+from napari_coseg.models.coseg.network import CosegNetwork
+from napari_coseg.types import CosegError
+from napari_coseg.weights.card import (
+    METADATA_KEY,
+    ModelCard,
+    read_card,
+    read_header,
+    summarise,
+)
+from napari_coseg.weights.catalogue import SUFFIX, find_weights, sha256_of
+
+#: Parameters of the state space models that are exponents or gains over a whole sequence: half
+#: precision would change what they do.
+_KEEP_FLOAT32 = frozenset({"A_log", "D"})
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network that is ready to run, and where it came from.
+
+    Attributes
+    ----------
+    network : CosegNetwork
+        In evaluation mode, float32, on the device that was asked for.
+    card : ModelCard
+        What the file says about itself.
+    sha256 : str
+        Hash of the file.
+    path : Path
+        The file.
+    """
+
+    network: CosegNetwork
+    card: ModelCard
+    sha256: str
+    path: Path
+
+
+def save_model(
+    path: Path | str,
+    network: nn.Module,
+    card: ModelCard,
+    dtype: torch.dtype = torch.float16,
+) -> Path:
+    """Write a network and its card as one safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file, ending with ``.safetensors``.
+    network : nn.Module
+        A network with a `config`, which is stored with it.
+    card : ModelCard
+        Its config, software version and parameter counts are filled in from the network.
+    dtype : torch.dtype
+        Precision of floating-point tensors on disk. Those that it cannot hold stay float32.
+
+    Raises
+    ------
+    CosegError
+        If the ending is another one, the card describes another network, the network holds
+        values that are not finite, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise CosegError(f"A weights file ends with {SUFFIX}: {path}.")
+    config = network.config
+    if not isinstance(config, CosegConfig):
+        raise TypeError(f"no CosegConfig: {type(config).__name__}")
+    stored = config.model_dump(mode="json")
+    if card.config and _config_of(card, "The card").model_dump(mode="json") != stored:
+        raise CosegError(f"The card of {card.name} describes another network than the one to save.")
+    parameters = list(network.parameters())
+    card = card.model_copy(
+        update={
+            "config": stored,
+            "software": f"napari-coseg {napari_coseg.__version__}",
+            "parameters": sum(p.numel() for p in parameters),
+            "trained_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        }
+    )
+    _check_classes(card, config, "The card")
+    tensors = {name: _on_disk(name, value, dtype) for name, value in network.state_dict().items()}
+    with atomic_path(path) as part:
+        save_file(tensors, part, metadata={METADATA_KEY: card.to_json(), "format": "pt"})
+    return path
+
+
+def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
+    """Build the network that a weights file describes and fill it.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        Name in the catalogue, or a file.
+    device : str or torch.device
+        Where to put the network.
+
+    Raises
+    ------
+    CosegError
+        If there is no such model, the file is faulty, cut off, of a newer format or of another
+        model, or the device is not there.
+    """
+    path = find_weights(name_or_path)
+    if path.suffix.lower() != SUFFIX:
+        raise CosegError(
+            f"{path} holds no model card, so nothing says what network it belongs to: it can only "
+            "serve as starting weights of a training."
+        )
+    card = read_card(path)
+    config = _config_of(card, str(path))
+    _check_classes(card, config, str(path))
+    try:
+        network = CosegNetwork(config)
+    except (RuntimeError, ValueError) as error:
+        raise CosegError(f"{path} describes a network that cannot be built: {error}.") from error
+    fill(network, read_state_dict(path), str(path))
+    network.eval()
+    try:
+        network.to(torch.device(device))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CosegError(f"The device {device} cannot be used ({reason}): try cpu.") from error
+    return LoadedModel(network, card, sha256_of(path), path)
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Copy a state dict into a network of exactly its names and shapes.
+
+    Raises
+    ------
+    CosegError
+        If names or shapes differ; the message says which.
+    """
+    own = network.state_dict()
+    missing = [name for name in own if name not in state]
+    extra = [name for name in state if name not in own]
+    other = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    found = []
+    if missing:
+        found.append(f"{len(missing)} tensors are missing ({_some(missing)})")
+    if extra:
+        found.append(f"{len(extra)} do not belong to it ({_some(extra)})")
+    if other:
+        found.append(f"{len(other)} have another shape ({_some(other)})")
+    if found:
+        raise CosegError(
+            f"{origin} is a checkpoint of another model: {'; '.join(found)}. "
+            "Choose the file that belongs to this network."
+        )
+    network.load_state_dict(dict(state))
+
+
+def read_state_dict(path: Path | str) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors, ``.pt`` or ``.pth`` file; half precision to float32.
+
+    Pickled files are read with ``torch.load(weights_only=True)``, which runs no code of theirs.
+    Where the tensors stand inside a checkpoint, under ``model``, ``state_dict`` or the like, that
+    part is returned.
+
+    Raises
+    ------
+    CosegError
+        If the file is missing, cut off, of another format, or contains code.
+    """
+    path = Path(path)
+    if path.suffix.lower() == SUFFIX:
+        read_header(path)
+        try:
+            state = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise CosegError(f"{path} is damaged ({error}): copy or fetch it again.") from error
+    else:
+        state = _tensors_in(_unpickle(path), path)
+    return {name: _to_float32(value) for name, value in state.items()}
+
+
+def _unpickle(path: Path) -> Any:
+    if not path.is_file():
+        raise CosegError(f"There is no weights file {path}.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error).lower() or "Unsupported" in str(error):
+            raise CosegError(
+                f"{path} contains Python code or objects beside its tensors, which is refused "
+                "because reading them could run anything: ask for it as safetensors."
+            ) from error
+        raise CosegError(f"{path} is no PyTorch file, or is damaged.") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CosegError(
+            f"{path} is no PyTorch file of tensors, or is cut off ({reason}): "
+            "copy or fetch it again."
+        ) from error
+
+
+def _tensors_in(value: Any, path: Path) -> dict[str, Tensor]:
+    for _ in range(3):
+        if not isinstance(value, Mapping):
+            break
+        tensors = {str(k): v for k, v in value.items() if isinstance(v, Tensor)}
+        if tensors:
+            return tensors
+        inner = [value[k] for k in ("model", "state_dict", "model_state_dict") if k in value]
+        if not inner:
+            break
+        value = inner[0]
+    raise CosegError(f"{path} holds no named tensors: it is no checkpoint of a network.")
+
+
+def _on_disk(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    if not value.is_floating_point():
+        return value.clone()
+    if not bool(torch.isfinite(value).all()):
+        raise CosegError(
+            f"The network is not saved because {name} holds values that are not finite: the "
+            "training has diverged; go back to an earlier checkpoint or lower the learning rate."
+        )
+    wide = value.to(torch.float32, copy=True)
+    if name.rsplit(".", 1)[-1] in _KEEP_FLOAT32 or value.numel() == 0:
+        return wide
+    limits = torch.finfo(dtype)
+    largest = float(wide.abs().max())
+    # Too large for the narrow type, or so small that hardly a digit would be left.
+    if largest > limits.max or 0.0 < largest < limits.tiny:
+        return wide
+    return wide.to(dtype)
+
+
+def _to_float32(value: Tensor) -> Tensor:
+    return value.to(torch.float32) if value.is_floating_point() else value
+
+
+def _config_of(card: ModelCard, origin: str) -> CosegConfig:
+    try:
+        return CosegConfig.model_validate(card.config)
+    except ValidationError as error:
+        raise CosegError(
+            f"{origin} describes a network that this version cannot build: {summarise(error)}."
+        ) from error
+
+
+def _check_classes(card: ModelCard, config: CosegConfig, origin: str) -> None:
+    for task, named, built in (
+        ("region", len(card.region_classes), config.region_classes),
+        ("instance", len(card.instance_classes), config.instance_classes),
+    ):
+        if named != built:
+            raise CosegError(
+                f"{origin} names {named} {task} classes for a network that has {built}."
+            )
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown}, ..." if len(names) > most else shown
