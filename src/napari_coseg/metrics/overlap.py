@@ -163,7 +163,7 @@ def count_pairs(truth: IntArray, prediction: IntArray) -> LabelPairs:
         return LabelPairs(nothing, nothing, nothing)
     changes = flat_truth[1:] != flat_truth[:-1]
     changes |= flat_prediction[1:] != flat_prediction[:-1]
-    starts = np.concatenate([np.zeros(1, np.int64), np.flatnonzero(changes) + 1])
+    starts = _starts(changes)
     lengths = np.diff(starts, append=flat_truth.size)
     return _table(
         flat_truth[starts].astype(np.int64), flat_prediction[starts].astype(np.int64), lengths
@@ -216,16 +216,23 @@ def _table(truth: Int64Array, prediction: Int64Array, pixels: Int64Array) -> Lab
     """Sum `pixels` over equal pairs."""
     if len(truth) == 0:
         return LabelPairs(truth, prediction, pixels)
-    span = int(prediction.max()) + 1
-    if int(truth.max()) < np.iinfo(np.int64).max // span:
-        # One joint number a pair sorts several times faster than two columns.
-        order = np.argsort(truth * span + prediction)
-    else:
-        order = np.lexsort((prediction, truth))
-    truth, prediction, pixels = truth[order], prediction[order], pixels[order]
-    new = (truth[1:] != truth[:-1]) | (prediction[1:] != prediction[:-1])
-    starts = np.concatenate([np.zeros(1, np.int64), np.flatnonzero(new) + 1])
-    return LabelPairs(truth[starts], prediction[starts], np.add.reduceat(pixels, starts))
+    span, bits = int(prediction.max()) + 1, int(pixels.max()).bit_length()
+    if (int(truth.max()) + 1) * span < 1 << (63 - bits):
+        # Pair and count in one number: plain numbers sort many times faster than an argsort.
+        packed = np.sort(((truth * span + prediction) << bits) | pixels)
+        joint = packed >> bits
+        starts = _starts(joint[1:] != joint[:-1])
+        truth, prediction = np.divmod(joint[starts], span)
+        return LabelPairs(truth, prediction, np.add.reduceat(packed & ((1 << bits) - 1), starts))
+    order = np.lexsort((prediction, truth))
+    truth, prediction = truth[order], prediction[order]
+    starts = _starts((truth[1:] != truth[:-1]) | (prediction[1:] != prediction[:-1]))
+    return LabelPairs(truth[starts], prediction[starts], np.add.reduceat(pixels[order], starts))
+
+
+def _starts(changes: BoolArray) -> Int64Array:
+    """Where runs start, from whether each element after the first differs from the one before."""
+    return np.concatenate([np.zeros(1, np.int64), np.flatnonzero(changes) + 1])
 
 
 def _areas(labels: Int64Array, pixels: Int64Array) -> tuple[Int64Array, Int64Array]:

@@ -219,11 +219,14 @@ def region_panoptic_counts(
     predicted, predicted_classes = region_parts(
         prediction, wanted, prediction_instances, prediction_components or components
     )
-    if ignore is not None and (truth == ignore).any():
+    if ignore is None:
+        ignored: tuple[int, ...] = ()
+    else:
         # One more true object, which `counts_by_class` cuts out of the picture by its class.
-        parts = np.where(truth == ignore, parts.max() + 1, parts)
-        classes = np.append(classes, ignore)
-    ignored = () if ignore is None else (ignore,)
+        unknown = max(classes, default=0) + 1
+        parts = np.where(truth == ignore, unknown, parts)
+        classes[unknown] = ignore
+        ignored = (ignore,)
     return counts_by_class(
         overlap_of(parts, predicted), classes, predicted_classes, wanted, ignored, threshold
     )
@@ -235,31 +238,40 @@ def region_parts(
     instances: IntArray | None = None,
     components: Components = connected_components,
     ignore: int | None = None,
-) -> tuple[Int64Array, Int64Array]:
+) -> tuple[IntArray, dict[int, int]]:
     """Separate regions of some classes as one label image.
+
+    Parameters
+    ----------
+    regions : ndarray of int, (rows, columns) or (planes, rows, columns)
+        Class ids, 0 for background.
+    class_ids : iterable of int
+        Classes whose components are looked for; without meaning where `instances` are given.
+    instances : ndarray of int, same shape, or None
+        Ids of the separate regions.
+    components : callable
+        How a mask is taken apart where there are no `instances`.
+    ignore : int or None
+        Value of `regions` at pixels that belong to no region.
 
     Returns
     -------
-    labels : ndarray of int64, shape of `regions`
-        1, 2, ... through all classes.
-    classes : ndarray of int64, (labels + 1,)
-        Class of each label; 0 for background.
+    labels : ndarray of int, shape of `regions`
+        Ids of the separate regions, 0 for background.
+    classes : dict
+        Class of each id.
     """
     if instances is not None:
         known = instances if ignore is None else np.where(regions == ignore, 0, instances)
-        class_of = majority_classes(known, regions)
-        ids, position = np.unique(known, return_inverse=True)
-        table = [0] + [class_of[int(i)] for i in ids if i > 0]
-        labels = position.reshape(regions.shape).astype(np.int64) + (0 if 0 in ids else 1)
-        return labels, np.array(table, np.int64)
+        return known, majority_classes(known, regions)
     labels = np.zeros(regions.shape, np.int64)
-    classes = [0]
+    classes: dict[int, int] = {}
     for class_id in class_ids:
-        mask = regions == class_id
-        parts = components(mask)
-        labels[parts > 0] = parts[parts > 0] + (len(classes) - 1)
-        classes += [class_id] * int(parts.max(initial=0))
-    return labels, np.array(classes, np.int64)
+        parts = components(regions == class_id)
+        found = int(parts.max(initial=0))
+        labels += np.where(parts > 0, parts + len(classes), 0)
+        classes |= dict.fromkeys(range(len(classes) + 1, len(classes) + found + 1), class_id)
+    return labels, classes
 
 
 def majority_classes(instances: IntArray, classes: IntArray) -> dict[int, int]:
