@@ -1,0 +1,264 @@
+"""Objects from HV maps: where one touching nucleus ends and the next begins.
+
+The manner is HoVer-Net's (Graham et al. 2019, "HoVer-Net: Simultaneous segmentation and
+classification of nuclei in multi-tissue histology images", Medical Image Analysis 58, section
+3.2): the horizontal map rises from -1 to +1 across each nucleus, so between two that touch it
+falls steeply. The steepness of that fall is the energy; markers are the parts of the foreground
+where it is low; a marker-controlled watershed on it divides the rest.
+
+What differs: the scale of the energy is a constant of the kernel and not the window's own
+minimum and maximum, so that the same pixels give the same objects in a tile and in a slide; and
+only foreground parts that hold several markers go through the watershed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from napari_coseg.inference.energy import LEVELS, hv_energy, window_energy
+from napari_coseg.inference.objects import pixel_table
+from napari_coseg.types import CosegError
+
+_Bool = npt.NDArray[np.bool_]
+_Int32 = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class InstanceSettings:
+    """How maps become objects. Lengths and areas are in pixels of the maps.
+
+    Attributes
+    ----------
+    foreground_threshold : float
+        Smallest foreground probability of an object's pixel.
+    marker_threshold : float
+        Largest energy of a marker's pixel. With ``scaling="fixed"`` 1 is the fall from +1 to -1
+        between two neighbouring pixels and 0 a flat map; with ``"window"`` 0 is the steepest
+        rise and 1 the steepest fall of the window.
+    min_area : int
+        Foreground parts and objects with fewer pixels are dropped.
+    marker_min_area : int
+        Markers with fewer pixels are dropped.
+    kernel_size : int
+        Side of the derivative kernel, odd, at least 3.
+    scaling : {"fixed", "window"}
+        ``"window"`` follows HoVer-Net's published post-processing for one window, with its
+        scaling by that window's extremes; objects then depend on what else the window shows.
+
+    Raises
+    ------
+    CosegError
+        If a value is out of its range.
+    """
+
+    foreground_threshold: float = 0.5
+    marker_threshold: float = 0.2
+    min_area: int = 16
+    marker_min_area: int = 4
+    kernel_size: int = 7
+    scaling: Literal["fixed", "window"] = "fixed"
+
+    @classmethod
+    def hovernet(cls) -> InstanceSettings:
+        """Make the published settings of HoVer-Net at 0.25 µm a pixel, for one window."""
+        return cls(
+            marker_threshold=0.4, min_area=10, marker_min_area=10, kernel_size=21, scaling="window"
+        )
+
+    def __post_init__(self) -> None:
+        if not 0 < self.foreground_threshold < 1:
+            raise CosegError(
+                f"foreground_threshold must lie between 0 and 1: {self.foreground_threshold}."
+            )
+        if not 0 < self.marker_threshold < 1:
+            raise CosegError(f"marker_threshold must lie between 0 and 1: {self.marker_threshold}.")
+        if self.min_area < 1 or self.marker_min_area < 1:
+            raise CosegError("min_area and marker_min_area must be at least 1 pixel.")
+        if self.kernel_size < 3 or self.kernel_size % 2 == 0:
+            raise CosegError(f"kernel_size must be odd and at least 3: {self.kernel_size}.")
+        if self.scaling not in ("fixed", "window"):
+            raise CosegError(f'scaling must be "fixed" or "window": {self.scaling!r}.')
+
+
+def instances_from_maps(
+    foreground: npt.NDArray[np.floating[Any]],
+    hv: npt.NDArray[np.floating[Any]],
+    classes: npt.NDArray[np.floating[Any]] | None = None,
+    *,
+    settings: InstanceSettings | None = None,
+) -> tuple[_Int32, pd.DataFrame]:
+    """Divide the foreground into objects and say what each one is.
+
+    Parameters
+    ----------
+    foreground : ndarray of float, (rows, columns)
+        Probability that a pixel belongs to an object, 0 to 1.
+    hv : ndarray of float, (2, rows, columns)
+        Horizontal map (column offset) and vertical map (row offset), each -1 at the left or top
+        edge of an object and +1 at its right or bottom edge.
+    classes : ndarray of float, (C + 1, rows, columns), optional
+        Class probabilities, background first.
+    settings : InstanceSettings, optional
+        Defaults where it is left out.
+
+    Returns
+    -------
+    labels : ndarray of int32, (rows, columns)
+        Objects 1 to n in the order of their first pixels, row by row; 0 background. An object is
+        4-connected and has no holes.
+    objects : DataFrame
+        One row an object, see `napari_coseg.inference.objects.object_table`.
+
+    Raises
+    ------
+    CosegError
+        If shapes do not fit, a value is not finite, or `foreground` leaves 0..1.
+    """
+    settings = settings or InstanceSettings()
+    _check(foreground, hv, classes)
+    if foreground.size == 0:
+        labels: _Int32 = np.zeros(foreground.shape, np.int32)
+    else:
+        mask, parts = _foreground_parts(foreground, settings)
+        if settings.scaling == "window":
+            labels = _divide_window(mask, hv, settings)
+        else:
+            energy = hv_energy(hv, mask, settings.kernel_size)
+            labels = _divide(mask, parts, energy, settings)
+            _fill_holes(labels)
+    pixels, ids = _finish(labels, 1 if settings.scaling == "window" else settings.min_area)
+    return labels, pixel_table(pixels, ids, labels.shape[1], foreground, classes)
+
+
+def _check(
+    foreground: npt.NDArray[Any], hv: npt.NDArray[Any], classes: npt.NDArray[Any] | None
+) -> None:
+    if foreground.ndim != 2 or hv.shape != (2, *foreground.shape):
+        raise CosegError(
+            "The foreground map must have the shape (rows, columns) and the HV maps "
+            f"(2, rows, columns), not {foreground.shape} and {hv.shape}."
+        )
+    if classes is not None and (
+        classes.ndim != 3 or len(classes) < 1 or classes.shape[1:] != foreground.shape
+    ):
+        raise CosegError(
+            f"The class maps must have the shape (classes + 1, *{foreground.shape}), "
+            f"not {classes.shape}."
+        )
+    if foreground.size == 0:
+        return
+    # minimum and maximum carry NaN along and need no array of their own
+    low, high = float(foreground.min()), float(foreground.max())
+    if not (low >= -1e-3 and high <= 1 + 1e-3):
+        raise CosegError(
+            f"The foreground map must hold probabilities from 0 to 1, not {low:g} to {high:g}."
+        )
+    if not np.isfinite([hv.min(), hv.max()]).all():
+        raise CosegError("The HV maps hold values that are not finite.")
+
+
+def _foreground_parts(
+    foreground: npt.NDArray[Any], settings: InstanceSettings
+) -> tuple[_Bool, _Int32]:
+    """Foreground without small parts, and its connected parts (ids with gaps)."""
+    mask = np.asarray(foreground >= settings.foreground_threshold)
+    parts = np.empty(mask.shape, np.int32)
+    ndimage.label(mask, output=parts)
+    keep = np.bincount(parts.ravel()) >= settings.min_area
+    keep[0] = False
+    mask = keep[parts]
+    return mask, parts
+
+
+def _divide(
+    mask: _Bool, parts: _Int32, energy: npt.NDArray[np.uint8], settings: InstanceSettings
+) -> _Int32:
+    """Label the mask; parts with several markers are divided by the watershed."""
+    threshold = settings.marker_threshold * LEVELS
+    markers = np.empty(mask.shape, np.int32)
+    count = ndimage.label(mask & (energy <= threshold), output=markers)
+    at = np.flatnonzero(markers)
+    big = np.bincount(markers.ravel()[at], minlength=count + 1) >= settings.marker_min_area
+    big[0] = False
+    markers = np.where(big[markers], markers, 0)
+    # each marker lies in one part: count the markers of each
+    part_of = np.zeros(count + 1, np.int32)
+    part_of[markers.ravel()[at]] = parts.ravel()[at]
+    several = np.bincount(part_of[big], minlength=int(parts.max()) + 1) > 1
+    labels = np.where(mask, parts, 0)
+    contested = several[labels]
+    if contested.any():
+        found = watershed(energy, np.where(contested, markers, 0), mask=contested)  # type: ignore[no-untyped-call]
+        labels = np.where(contested, found + parts.max(), labels)
+    return labels.astype(np.int32)
+
+
+def _divide_window(mask: _Bool, hv: npt.NDArray[Any], settings: InstanceSettings) -> _Int32:
+    """Label the mask as HoVer-Net's published post-processing does for one window."""
+    energy = window_energy(hv, mask, settings.kernel_size)
+    # what HoVer-Net floods: the rise, smoothed a little, with background as the highest place
+    basins = (1 - energy) * mask
+    for axis in (0, 1):
+        basins = ndimage.correlate1d(basins, [0.25, 0.5, 0.25], axis, mode="mirror")
+    inside = ndimage.binary_fill_holes(mask & (energy < settings.marker_threshold))
+    # OpenCV's 5 x 5 ellipse; its opening takes what lies outside the image as set when it erodes
+    ellipse = np.ones((5, 5), bool)
+    ellipse[[0, 0, 0, 0, -1, -1, -1, -1], [0, 1, 3, 4, 0, 1, 3, 4]] = False
+    inside = ndimage.binary_erosion(inside, ellipse, border_value=1)
+    markers, count = ndimage.label(ndimage.binary_dilation(inside, ellipse))
+    big = np.bincount(markers.ravel(), minlength=count + 1) >= settings.marker_min_area
+    big[0] = False
+    markers = np.where(big[markers], markers, 0)
+    return np.asarray(watershed(-basins, markers, mask=mask), np.int32)  # type: ignore[no-untyped-call]
+
+
+def _fill_holes(labels: _Int32) -> None:
+    """Fill, in place, background parts that one object alone encloses."""
+    holes, count = ndimage.label(labels == 0, structure=np.ones((3, 3)))
+    if count < 2:
+        return
+    low = np.full(count + 1, np.iinfo(np.int32).max, np.int32)
+    high = np.zeros(count + 1, np.int32)
+    padded = np.pad(labels, 1)
+    at = np.flatnonzero(holes)
+    rows, columns = np.divmod(at, labels.shape[1])
+    ids = holes.ravel()[at]
+    for down, right in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        beside = padded[rows + down, columns + right]
+        filled = beside > 0
+        np.minimum.at(low, ids[filled], beside[filled])
+        np.maximum.at(high, ids[filled], beside[filled])
+    edge = np.zeros(count + 1, bool)
+    for side in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
+        edge[side] = True
+    lone = (low == high) & ~edge
+    inside = lone[ids]
+    labels.ravel()[at[inside]] = low[ids[inside]]
+
+
+def _finish(labels: _Int32, min_area: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int32]]:
+    """Drop small objects and number the others in raster order, in place."""
+    pixels = np.flatnonzero(labels)
+    ids = labels.ravel()[pixels]
+    if not pixels.size:
+        return pixels, ids
+    area = np.bincount(ids)
+    first = np.full(area.size, labels.size, np.intp)
+    # of equal indices the last assignment stays, so backwards the first pixel does
+    first[ids[::-1]] = pixels[::-1]
+    order = np.flatnonzero(area >= min_area)
+    order = order[order > 0]
+    order = order[np.argsort(first[order])]
+    numbers = np.zeros(area.size, labels.dtype)
+    numbers[order] = np.arange(1, order.size + 1)
+    ids = numbers[ids]
+    labels.ravel()[pixels] = ids
+    kept = ids > 0
+    return pixels[kept], ids[kept]
