@@ -275,11 +275,10 @@ def _score_instances(pair: ImagePair, settings: ScoreSettings) -> list[ClassScor
 def _count(
     overlap: ObjectOverlap, centres: CentroidCounts, settings: ScoreSettings
 ) -> InstanceCounts:
-    # Predictions excused from being false alarms (see `without_truths`) do not weigh on the
-    # areas either; without ignored objects there are none.
-    scored = overlap
-    if overlap.excused.any():
-        scored = overlap.select(np.ones(len(overlap.truth_ids), bool), ~overlap.excused)
+    # What lies mostly in ignored objects and touches no other must not weigh on areas either.
+    meets_truth = np.zeros(len(overlap.prediction_ids), bool)
+    meets_truth[overlap.prediction_index] = True
+    scored = overlap.select(np.ones(len(overlap.truth_ids), bool), meets_truth | ~overlap.excused)
     return InstanceCounts(
         counts_from_overlap(overlap, settings.threshold),
         aji_from_overlap(scored),

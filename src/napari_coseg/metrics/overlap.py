@@ -18,6 +18,9 @@ from napari_coseg.types import CosegError, FloatArray, IntArray
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+#: Pixels looked at in one go; bounds the memory beside the images themselves.
+_BLOCK = 1 << 24
+
 
 @dataclass(frozen=True)
 class LabelPairs:
@@ -158,16 +161,11 @@ def count_pairs(truth: IntArray, prediction: IntArray) -> LabelPairs:
             f"Truth is {_size(truth)} and prediction is {_size(prediction)}: "
             "only label images of one size can be compared."
         )
-    if flat_truth.size == 0:
-        nothing = np.zeros(0, np.int64)
-        return LabelPairs(nothing, nothing, nothing)
-    changes = flat_truth[1:] != flat_truth[:-1]
-    changes |= flat_prediction[1:] != flat_prediction[:-1]
-    starts = _starts(changes)
-    lengths = np.diff(starts, append=flat_truth.size)
-    return _table(
-        flat_truth[starts].astype(np.int64), flat_prediction[starts].astype(np.int64), lengths
-    )
+    table = LabelPairs(*np.zeros((3, 0), np.int64))
+    for start in range(0, flat_truth.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        table = table + _count_runs(flat_truth[block], flat_prediction[block])
+    return table
 
 
 def object_overlap(pairs: LabelPairs) -> ObjectOverlap:
@@ -192,11 +190,17 @@ def overlap_of(truth: IntArray, prediction: IntArray) -> ObjectOverlap:
     return object_overlap(count_pairs(truth, prediction))
 
 
-def _checked(labels: npt.NDArray[Any], side: str) -> npt.NDArray[Any]:
-    """Label image as a flat array, or a clear error.
+def _count_runs(truth: IntArray, prediction: IntArray) -> LabelPairs:
+    """Count the pairs of two flat arrays that are not empty."""
+    changes = truth[1:] != truth[:-1]
+    changes |= prediction[1:] != prediction[:-1]
+    starts = _starts(changes)
+    lengths = np.diff(starts, append=len(truth))
+    return _table(truth[starts].astype(np.int64), prediction[starts].astype(np.int64), lengths)
 
-    Memory order is kept out of it: both sides are flattened in C order.
-    """
+
+def _checked(labels: npt.NDArray[Any], side: str) -> npt.NDArray[Any]:
+    """Flatten a label image in C order, or say what is wrong with it."""
     if labels.dtype == bool:
         return labels.reshape(-1).view(np.uint8)
     if not np.issubdtype(labels.dtype, np.integer):

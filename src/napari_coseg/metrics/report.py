@@ -173,8 +173,16 @@ def bootstrap_interval(
     if len(values) < 2:
         return float("nan"), float("nan")
     random = np.random.default_rng(seed)
-    # One resample at a time keeps memory at the number of images; thousands of them are rare.
-    means = [values[random.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
+    # Blocks keep memory bounded however many images there are.
+    block = max(1, min(resamples, 1_000_000 // len(values)))
+    means = np.concatenate(
+        [
+            values[
+                random.integers(0, len(values), (min(block, resamples - done), len(values)))
+            ].mean(axis=1)
+            for done in range(0, resamples, block)
+        ]
+    )
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
