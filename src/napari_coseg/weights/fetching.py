@@ -18,7 +18,7 @@ from pathlib import Path
 
 from napari_coseg.imaging.files import PART_PREFIX, atomic_path
 from napari_coseg.types import CosegError
-from napari_coseg.weights.card import METADATA_KEY, NAME_PATTERN, card_of, read_header
+from napari_coseg.weights.card import NAME_PATTERN, read_card
 from napari_coseg.weights.catalogue import (
     PUBLIC,
     SUFFIX,
@@ -143,10 +143,8 @@ def _target_of_ours(source: Path, name: str | None) -> Path:
             "the catalogue knows by their hash; as starting weights of a training it can be named "
             "by its path."
         )
-    header = read_header(source)
-    if METADATA_KEY not in header.metadata:
-        raise CosegError(f"{source} was not written by napari-coseg: it holds no model card.")
-    name = name or card_of(header, source).name
+    card = read_card(source)
+    name = card.name if name is None else name
     if re.match(NAME_PATTERN, name) is None:
         raise CosegError(
             f"A model's name is letters, digits, dots, dashes and underscores, not {name!r}."

@@ -205,12 +205,13 @@ def _unpickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "Unsupported" in str(error):
-            raise CosegError(
-                f"{path} contains Python code or objects beside its tensors, which is refused "
-                "because reading them could run anything: ask for it as safetensors."
-            ) from error
-        raise CosegError(f"{path} is no PyTorch file, or is damaged.") from error
+        # torch says the same of a foreign byte and of a class that it does not allow.
+        if "Unsupported operand" in str(error):
+            raise CosegError(f"{path} is no PyTorch file, or is damaged.") from error
+        raise CosegError(
+            f"{path} contains Python code or objects beside its tensors, which is refused because "
+            "reading them could run anything: ask for it as safetensors."
+        ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CosegError(
