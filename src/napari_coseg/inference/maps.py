@@ -1,0 +1,335 @@
+"""Network outputs of a whole image, by window: overlapping tiles, blended, in bounded memory.
+
+A map's value at a pixel depends on the image, the model and the settings alone, never on which
+window was asked for or in which order: tiles lie on a raster fixed by the image's size, run in
+groups fixed by their numbers, and are summed in the order of their numbers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_coseg.imaging.resample import read_scaled
+from napari_coseg.imaging.source import ImageSource
+from napari_coseg.inference.grid import ALIGNMENT, Box, Scale, TileGrid
+from napari_coseg.inference.runner import TaskRunner
+from napari_coseg.inference.settings import PredictSettings
+from napari_coseg.inference.timing import Timings
+
+_Float32 = npt.NDArray[np.float32]
+_Tile = npt.NDArray[np.float16]
+
+
+class TileMaps:
+    """Blended outputs of one task for one image.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The image.
+    runner : TaskRunner
+        The network's task.
+    scale : Scale
+        The image at the task's scale.
+    settings : PredictSettings
+        Overlap, padding, cache.
+    timings : Timings, optional
+        Where seconds are added up.
+    after_tiles : callable, optional
+        Called with the number of tiles that have just been computed. What it raises ends the
+        work; so a job is cancelled.
+
+    Attributes
+    ----------
+    grid : TileGrid
+        Where the tiles lie.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        runner: TaskRunner,
+        scale: Scale,
+        settings: PredictSettings,
+        timings: Timings | None = None,
+        after_tiles: Callable[[int], None] | None = None,
+    ) -> None:
+        self._source = source
+        self._runner = runner
+        self._scale = scale
+        self._settings = settings
+        self._timings = timings or Timings()
+        self._after_tiles = after_tiles or (lambda count: None)
+        self.grid = TileGrid(scale.shape, runner.tile, settings.overlap)
+        self._group = _even_groups(len(self.grid), runner.largest_batch)
+        self._cache: OrderedDict[int, _Tile] = OrderedDict()
+        self._cached_bytes = 0
+        self._uses: Counter[int] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the maps in target pixels."""
+        return self._scale.shape
+
+    def expect(self, boxes: Iterable[Box]) -> None:
+        """Announce the windows to come, so that a tile is let go after its last use.
+
+        Parameters
+        ----------
+        boxes : iterable of Box
+            Boxes in target pixels, each to be asked for once.
+        """
+        uses: Counter[int] = Counter()
+        for box in boxes:
+            uses.update(self._needed(box))
+        self._uses = uses
+
+    def window(self, box: Box, *, announced: bool = True) -> _Float32:
+        """Return the maps at the target pixels of a box.
+
+        Parameters
+        ----------
+        box : Box
+            Target pixels, inside the image.
+        announced : bool
+            Whether the box is one of those given to `expect`.
+
+        Returns
+        -------
+        ndarray of float32, (channels, rows, columns)
+            Bilinear between the network's outputs, see `TaskRunner.run` for the channels.
+        """
+        cells, origin = self._cells(box, announced)
+        stride = self._runner.stride
+        with self._timings.of("blend"):
+            # The outermost cells are neighbours only; all pixels of the others, then the box.
+            height, width = (n - 2 for n in cells.shape[1:])
+            out = np.empty((len(cells), height * stride, width * stride), np.float32)
+            between = np.empty((height * stride, width + 2), np.float32)
+            for plane, target in zip(cells, out, strict=True):
+                _upsample(plane, between, stride)
+                _upsample(between.T, target.T, stride)
+            top = box[0] - (origin[0] + 1) * stride
+            left = box[1] - (origin[1] + 1) * stride
+            return out[:, top : top + box[2] - box[0], left : left + box[3] - box[1]]
+
+    def box_at(self, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Box:
+        """Return the box of target pixels that positions lie in, for `expect`."""
+        return (
+            max(0, int(rows[0])),
+            max(0, int(columns[0])),
+            min(self.shape[0], int(rows[-1]) + 2),
+            min(self.shape[1], int(columns[-1]) + 2),
+        )
+
+    def planes_at(
+        self,
+        rows: npt.NDArray[np.float64],
+        columns: npt.NDArray[np.float64],
+        *,
+        announced: bool = True,
+    ) -> Iterator[_Float32]:
+        """Return the maps on any regular raster of positions, one channel after the other.
+
+        Parameters
+        ----------
+        rows, columns : ndarray of float64
+            Ascending positions in target pixel centres. Beyond the outermost centres the
+            outermost values hold.
+        announced : bool
+            Whether `box_at` of these positions is one of the boxes given to `expect`.
+
+        Yields
+        ------
+        ndarray of float32, (rows, columns)
+            One for each channel.
+        """
+        cells, origin = self._cells(self.box_at(rows, columns), announced)
+        row_low, row_weight = _positions(rows, self._runner.stride, origin[0])
+        column_low, column_weight = _positions(columns, self._runner.stride, origin[1])
+        for plane in cells:
+            with self._timings.of("blend"):
+                weight = row_weight[:, None]
+                part = plane[row_low] * (1 - weight) + plane[row_low + 1] * weight
+                low = np.take(part, column_low, 1) * (1 - column_weight)
+                low += np.take(part, column_low + 1, 1) * column_weight
+            yield low
+
+    def _needed(self, box: Box) -> list[int]:
+        """Tiles that the cells of a box and one more on each side are blended from."""
+        margin = 2 * ALIGNMENT
+        return self.grid.touching(
+            (box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin)
+        )
+
+    def _cells(self, box: Box, announced: bool) -> tuple[_Float32, tuple[int, int]]:
+        """Blended outputs of all cells in a box and one more on each side.
+
+        Returns the cells and the place of the first one. Cells outside the image repeat those
+        on its edge.
+        """
+        stride = self._runner.stride
+        outer = (
+            box[0] // stride - 1,
+            box[1] // stride - 1,
+            -(-box[2] // stride) + 1,
+            -(-box[3] // stride) + 1,
+        )
+        inner = (
+            max(0, outer[0]),
+            max(0, outer[1]),
+            min(-(-self.shape[0] // stride), outer[2]),
+            min(-(-self.shape[1] // stride), outer[3]),
+        )
+        size = (inner[2] - inner[0], inner[3] - inner[1])
+        total = np.zeros((self._runner.channels, *size), np.float32)
+        weights = np.zeros(size, np.float32)
+        ramp = _ramp(self.grid.tile // stride, self._settings.overlap // stride)
+        needed = self._needed(box)
+        for index in self._computed(needed):
+            with self._timings.of("blend"):
+                at = [start // stride for start in self.grid.origin(index)]
+                first = [max(a, b) for a, b in zip(at, inner[:2], strict=True)]
+                last = [min(a + len(ramp), b) for a, b in zip(at, inner[2:], strict=True)]
+                if first[0] >= last[0] or first[1] >= last[1]:
+                    continue
+                here = tuple(
+                    slice(a - o, b - o) for a, b, o in zip(first, last, inner[:2], strict=True)
+                )
+                there = tuple(slice(a - o, b - o) for a, b, o in zip(first, last, at, strict=True))
+                weight = ramp[there[0], None] * ramp[None, there[1]]
+                part = torch.from_numpy(self._cache[index])[:, there[0], there[1]].float()
+                total[:, here[0], here[1]] += part.numpy() * weight
+                weights[here] += weight
+        self._let_go(needed, announced)
+        with self._timings.of("blend"):
+            total /= weights
+            margins = (
+                (inner[0] - outer[0], outer[2] - inner[2]),
+                (inner[1] - outer[1], outer[3] - inner[3]),
+            )
+            if any(map(any, margins)):
+                total = np.pad(total, ((0, 0), *margins), mode="edge")
+        return total, outer[:2]
+
+    def _computed(self, needed: Sequence[int]) -> Iterator[int]:
+        """Yield the needed tiles in their order, each computed and in the cache by then."""
+        missing = sorted({index // self._group for index in needed if index not in self._cache})
+        ready = 0
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(self._read_group, missing[0]) if missing else None
+            for index in needed:
+                while index not in self._cache:
+                    assert reading is not None
+                    group, tiles = missing[ready], reading.result()
+                    ready += 1
+                    # The next group is read while the network is busy with this one.
+                    reading = (
+                        pool.submit(self._read_group, missing[ready])
+                        if ready < len(missing)
+                        else None
+                    )
+                    self._compute(group, tiles, needed)
+                yield index
+
+    def _members(self, group: int) -> range:
+        return range(group * self._group, min((group + 1) * self._group, len(self.grid)))
+
+    def _read_group(self, group: int) -> list[npt.NDArray[np.uint8]]:
+        with self._timings.of("read"):
+            return [self._read(index) for index in self._members(group)]
+
+    def _read(self, index: int) -> npt.NDArray[np.uint8]:
+        row, column = self.grid.origin(index)
+        tile = self.grid.tile
+        inside = (
+            max(0, row),
+            max(0, column),
+            min(self.shape[0], row + tile),
+            min(self.shape[1], column + tile),
+        )
+        pixels = read_scaled(self._source, self._scale.factor, *inside)
+        margins = (
+            (inside[0] - row, row + tile - inside[2]),
+            (inside[1] - column, column + tile - inside[3]),
+            (0, 0),
+        )
+        if not any(map(any, margins)):
+            return pixels
+        if self._settings.padding == "white":
+            return np.pad(pixels, margins, constant_values=255)
+        # "symmetric" repeats the edge pixel, and so is defined for a side of one pixel.
+        return np.pad(pixels, margins, mode="symmetric")
+
+    def _compute(
+        self, group: int, tiles: list[npt.NDArray[np.uint8]], needed: Sequence[int]
+    ) -> None:
+        members = self._members(group)
+        # Every group has one shape: what a tile gives must not depend on how many run with it.
+        blank = np.zeros_like(tiles[0])
+        filled = tiles + [blank] * (self._group - len(tiles))
+        with self._timings.of("network"):
+            outputs = self._runner.run(filled)
+        wanted = set(needed)
+        for index, output in zip(members, outputs, strict=False):
+            if index in self._cache:
+                continue
+            if index not in wanted and self._uses is not None and self._uses[index] <= 0:
+                continue
+            self._cache[index] = output.copy()
+            self._cached_bytes += output.nbytes
+        while self._cached_bytes > self._settings.cache_bytes:
+            # Oldest first, but never one of the window at work.
+            old = next((index for index in self._cache if index not in wanted), None)
+            if old is None:
+                break
+            self._cached_bytes -= self._cache.pop(old).nbytes
+        self._after_tiles(len(members))
+
+    def _let_go(self, used: Sequence[int], announced: bool) -> None:
+        """Count a use of each tile, and drop those without another one."""
+        for index in used:
+            self._cache.move_to_end(index)
+            if self._uses is not None:
+                self._uses[index] -= int(announced)
+                if self._uses[index] <= 0:
+                    self._cached_bytes -= self._cache.pop(index).nbytes
+
+
+def _even_groups(tiles: int, largest: int) -> int:
+    """Size of the groups that run together: 9 tiles in batches of at most 4 are three of 3."""
+    return -(-tiles // -(-tiles // largest))
+
+
+def _ramp(length: int, overlap: int) -> _Float32:
+    """Weights of a tile along one side: 1 inside, falling over the overlap towards its edges."""
+    edge = np.minimum(np.arange(length), np.arange(length)[::-1])
+    return np.minimum(1, (edge + 0.5) / max(overlap, 0.5)).astype(np.float32)
+
+
+def _upsample(cells: _Float32, out: _Float32, stride: int) -> None:
+    """Fill `out` with the rows of all cells but the first and the last, bilinear between them."""
+    for phase in range(stride):
+        offset = (phase + 0.5) / stride - 0.5
+        low = 0 if offset < 0 else 1
+        weight = np.float32(offset % 1)
+        near = cells[low : len(cells) - 2 + low]
+        far = cells[low + 1 : len(cells) - 1 + low]
+        target = out[phase::stride]
+        np.multiply(near, 1 - weight, out=target)
+        target += far * weight
+
+
+def _positions(
+    positions: npt.NDArray[np.float64], stride: int, first: int
+) -> tuple[npt.NDArray[np.int64], _Float32]:
+    """Lower cell of each position, counted from `first`, and the weight of the next one."""
+    at = (positions + 0.5) / stride - 0.5
+    low = np.floor(at)
+    return low.astype(np.int64) - first, (at - low).astype(np.float32)

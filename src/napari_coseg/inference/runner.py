@@ -1,0 +1,182 @@
+"""A network run on batches of tiles: normalisation, flips, probabilities, too little memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_coseg.types import CosegError
+
+Task = Literal["regions", "instances"]
+
+#: Channels of the instances' maps: foreground, horizontal, vertical, then the classes.
+FOREGROUND = 0
+HV = slice(1, 3)
+CLASSES = slice(3, None)
+
+#: Axes of (B, 3, T, T) that are flipped: none, columns, rows, both.
+_FLIPS: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
+
+
+class Card(Protocol):
+    """What a runner needs of a model card."""
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Mean of red, green and blue, for images scaled to 0..1."""
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """Standard deviation of the same."""
+
+
+class TaskRunner:
+    """One task of a network, from uint8 tiles to probabilities.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        A `napari_coseg.models.coseg.network.CosegNetwork`, or what answers like one.
+    card : ModelCard
+        Its normalisation.
+    task : {"regions", "instances"}
+        What to compute; the other task's second forward is left out.
+    batch : int or None
+        Tiles that run together at most; None means 1 on a CPU and 16 elsewhere.
+    tta : bool
+        Average over the four flips.
+
+    Attributes
+    ----------
+    tile, stride, channels : int
+        Side of a tile in pixels; pixels per output; maps, see `run`.
+    largest_batch : int
+        Tiles that run together at most; smaller than asked for after a lack of memory.
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        card: Card,
+        task: Task,
+        *,
+        batch: int | None = None,
+        tta: bool = False,
+    ) -> None:
+        self._network = network
+        self.task: Task = task
+        config = _config(network)
+        self.tile = int(config.tile)
+        if task == "regions":
+            self.stride, self.channels = 4, int(config.region_classes) + 1
+        else:
+            self.stride, self.channels = int(config.instance_stride), 4 + config.instance_classes
+        self.device = device_of(network)
+        self.largest_batch = batch or default_batch(self.device)
+        self._flips = _FLIPS if tta else _FLIPS[:1]
+        # In the scale of uint8 pixels, so that a tile is touched twice and not three times.
+        self._mean = 255 * torch.tensor(card.mean, device=self.device).view(1, 3, 1, 1)
+        self._deviation = 255 * torch.tensor(card.std, device=self.device).view(1, 3, 1, 1)
+
+    def run(self, tiles: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float16]:
+        """Compute the maps of some tiles.
+
+        Parameters
+        ----------
+        tiles : sequence of ndarray of uint8, (T, T, 3)
+            Tiles of the network's size.
+
+        Returns
+        -------
+        ndarray of float16, (tiles, channels, T/s, T/s)
+            Regions: class probabilities, background first. Instances: foreground probability,
+            horizontal and vertical map, class probabilities with background first.
+
+        Raises
+        ------
+        CosegError
+            If the device has too little memory for a single tile.
+        """
+        done: list[npt.NDArray[np.float16]] = []
+        start = 0
+        while start < len(tiles):
+            part = tiles[start : start + self.largest_batch]
+            try:
+                done.append(self._forward(np.stack(part)))
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(part) == 1:
+                    raise CosegError(
+                        f"The {self.device.type} device has too little memory for one tile: "
+                        "free some of it, or use --device cpu."
+                    ) from error
+                self.largest_batch = len(part) // 2
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            start += len(part)
+        return np.concatenate(done)
+
+    @torch.inference_mode()
+    def _forward(self, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+        pixels = torch.from_numpy(tiles).to(self.device)
+        # Seen as (B, 3, T, T), the bytes lie as convolutions like them: channels last.
+        images = (pixels.permute(0, 3, 1, 2).float() - self._mean) / self._deviation
+        total: Tensor | None = None
+        for axes in self._flips:
+            seen = torch.flip(images, axes) if axes else images
+            maps = self._probabilities(self._network(seen, tasks=(self.task,)))
+            if axes:
+                maps = torch.flip(maps, axes)
+                if self.task == "instances":
+                    # A mirrored object has its left edge on the right.
+                    if 3 in axes:
+                        maps[:, 1].neg_()
+                    if 2 in axes:
+                        maps[:, 2].neg_()
+            total = maps if total is None else total + maps
+        assert total is not None
+        if len(self._flips) > 1:
+            total = total / len(self._flips)
+        return total.half().cpu().numpy()
+
+    def _probabilities(self, output: Any) -> Tensor:
+        if self.task == "regions":
+            return torch.softmax(output.regions.float(), 1)
+        return torch.cat(
+            [
+                torch.sigmoid(output.foreground.float()),
+                output.hv.float().clamp(-1, 1),
+                torch.softmax(output.classes.float(), 1),
+            ],
+            1,
+        )
+
+
+def default_batch(device: torch.device) -> int:
+    """Tiles that run together where nobody says otherwise."""
+    return 1 if device.type == "cpu" else 16
+
+
+def device_of(network: torch.nn.Module) -> torch.device:
+    """Return the device that a network's parameters lie on; CPU for one without parameters."""
+    first = next(network.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that the device's memory did not suffice."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    # Metal raises a plain RuntimeError.
+    return isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+
+
+def _config(network: torch.nn.Module) -> Any:
+    return network.config

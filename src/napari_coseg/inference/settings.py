@@ -1,0 +1,89 @@
+"""How a prediction is made; what of it decides the labels, and what only decides speed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from napari_coseg.inference.instances import InstanceSettings
+from napari_coseg.types import CosegError
+
+#: Fields that leave the labels as they are, or change them by no more than another device does.
+_SPEED_ONLY = frozenset({"batch", "block", "halo", "max_halo", "cache_bytes", "workers"})
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """How a prediction is made.
+
+    Attributes
+    ----------
+    overlap : int
+        Pixels by which neighbouring tiles overlap at least, at each task's own scale; a multiple
+        of 4, below half a tile.
+    tta : bool
+        Average over the four flips; four times the work.
+    padding : {"reflect", "white"}
+        What surrounds an image that is smaller than a tile.
+    min_region_um2 : float
+        Region parts (and holes) below this area in µm² take the class around them; 0 keeps all.
+        Where the pixel size is unknown it is the model's.
+    instances : InstanceSettings
+        How maps become objects, in pixels of the model's own scale.
+    batch : int or None
+        Tiles that run through the network together at most; None chooses by device.
+    block : int
+        Side in pixels (of the model's scale) of the blocks in which an image is post-processed.
+        Decides the memory.
+    halo, max_halo : int
+        Pixels (of the model's scale) seen around a block: an object on its edge is whole up to
+        that size. A block that finds an object cut by its halo looks again with a wider one, up
+        to `max_halo`.
+    cache_bytes : int
+        Most memory for network outputs that are kept for the next block.
+    workers : int or None
+        Blocks that are post-processed beside the network; None chooses by device.
+
+    Raises
+    ------
+    CosegError
+        If a value is out of its range.
+    """
+
+    overlap: int = 64
+    tta: bool = False
+    padding: Literal["reflect", "white"] = "reflect"
+    min_region_um2: float = 0.0
+    instances: InstanceSettings = field(default_factory=InstanceSettings)
+    batch: int | None = None
+    block: int = 2048
+    halo: int = 128
+    max_halo: int = 512
+    cache_bytes: int = 512 << 20
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.overlap < 0 or self.overlap % 4:
+            raise CosegError(f"overlap must be a multiple of 4 and not negative: {self.overlap}.")
+        if self.padding not in ("reflect", "white"):
+            raise CosegError(f'padding must be "reflect" or "white": {self.padding!r}.')
+        if not 0 <= self.min_region_um2 < float("inf"):
+            raise CosegError(f"min_region_um2 must not be negative: {self.min_region_um2}.")
+        if self.batch is not None and self.batch < 1:
+            raise CosegError(f"batch must be at least 1: {self.batch}.")
+        if self.block < 16:
+            raise CosegError(f"block must be at least 16 pixels: {self.block}.")
+        if not 0 <= self.halo <= self.max_halo:
+            raise CosegError(
+                f"halo must lie between 0 and max_halo: {self.halo} and {self.max_halo}."
+            )
+        if self.workers is not None and self.workers < 0:
+            raise CosegError(f"workers must not be negative: {self.workers}.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all settings as plain values, for records."""
+        return asdict(self)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that decide the labels: two results may stand side by side."""
+        return {key: value for key, value in asdict(self).items() if key not in _SPEED_ONLY}

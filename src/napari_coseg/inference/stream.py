@@ -1,0 +1,416 @@
+"""Panoptic prediction block by block: memory is set by the block, not by the image."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from napari_coseg.imaging.source import ImageSource
+from napari_coseg.inference.blocks import BlockGrid, Claim, claim
+from napari_coseg.inference.canvas import Canvas
+from napari_coseg.inference.grid import Box, Scale, scale_factor
+from napari_coseg.inference.instances import instances_from_maps
+from napari_coseg.inference.maps import TileMaps
+from napari_coseg.inference.objects import object_table
+from napari_coseg.inference.regions import RegionWindows
+from napari_coseg.inference.runner import CLASSES, FOREGROUND, HV, Task, TaskRunner
+from napari_coseg.inference.settings import PredictSettings
+from napari_coseg.inference.timing import Timings
+from napari_coseg.types import OBJECT_COLUMNS, CosegError, empty_objects
+from napari_coseg.weights.card import ModelCard
+
+_Int32 = npt.NDArray[np.int32]
+
+#: Called with the tiles done and all tiles.
+Progress = Callable[[int, int], None]
+#: Asked between tiles; True ends the work.
+Cancel = Callable[[], bool]
+
+# Of the image's own pixels, where these are finer than the model's: a block then has fewer of the
+# model's pixels, and its halo costs more; where coarser, a block must have fewer of the image's.
+_FINEST = 2.0
+
+
+class Cancelled(CosegError):
+    """The work was ended by the one who asked for it."""
+
+
+class Model(Protocol):
+    """What prediction needs of a `napari_coseg.weights.loading.LoadedModel`."""
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """The network, in evaluation mode."""
+
+    @property
+    def card(self) -> ModelCard:
+        """Classes, scales and normalisation."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the weights file."""
+
+
+@dataclass
+class _Found:
+    """Objects of one block's window, in the image's own pixels."""
+
+    window: Box
+    labels: _Int32
+    objects: pd.DataFrame
+
+
+class PanopticStream:
+    """Regions and instances of one image, written to canvases block by block.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The image.
+    model : Model
+        Network and card.
+    mpp : float or None
+        µm per pixel of the image; None runs the model on the pixels as they are.
+    settings : PredictSettings, optional
+        Defaults where left out.
+    timings : Timings, optional
+        Where seconds are added up.
+    progress : callable, optional
+        Called with the tiles done and all tiles.
+    cancel : callable, optional
+        Asked between tiles; True raises `Cancelled`.
+
+    Raises
+    ------
+    CosegError
+        If the pixel size is beyond belief, or the settings do not fit the model.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        model: Model,
+        mpp: float | None,
+        settings: PredictSettings | None = None,
+        timings: Timings | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        self._settings = settings or PredictSettings()
+        self.timings = timings or Timings()
+        self._progress = progress
+        self._cancel = cancel
+        self._card = model.card
+        self._mpp = mpp
+        self._shape = source.shape
+        self._done = 0
+        self._runners: list[TaskRunner] = []
+        self._regions: RegionWindows | None = None
+        self._instances: TileMaps | None = None
+        factors = []
+        if has_regions(self._card):
+            scale = self._scale(source, self._card.region_mpp)
+            maps = self._maps(source, model, "regions", scale)
+            smallest = 0.0
+            if self._settings.min_region_um2 and mpp is not None:
+                smallest = self._settings.min_region_um2 / mpp**2
+            self._regions = RegionWindows(maps, scale, smallest)
+            factors.append(scale.factor)
+        if has_instances(self._card):
+            self._instance_scale = self._scale(source, self._card.instance_mpp)
+            self._instances = self._maps(source, model, "instances", self._instance_scale)
+            factors = [self._instance_scale.factor]
+        if not self._runners:
+            raise CosegError(f"The model {self._card.name} has neither regions nor instances.")
+        side = round(self._settings.block * min([_FINEST, *factors]))
+        self.blocks = BlockGrid(self._shape, max(1, side))
+
+    @property
+    def batch(self) -> int:
+        """Most tiles that ran together, after any lack of memory."""
+        return min(runner.largest_batch for runner in self._runners)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self._runners[0].device
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of both tasks."""
+        return sum(len(maps.grid) for maps in self._all_maps())
+
+    def run(
+        self, regions: Canvas | None, instances: Canvas | None
+    ) -> tuple[pd.DataFrame, npt.NDArray[np.int32]]:
+        """Work through all blocks.
+
+        Parameters
+        ----------
+        regions : Canvas or None
+            uint8, zero; receives the region ids, if the model has regions.
+        instances : Canvas or None
+            int32, zero; receives provisional object ids, if the model has instances.
+
+        Returns
+        -------
+        objects : DataFrame
+            One row an object, `OBJECT_COLUMNS` and ``class_score``, in the order of their boxes
+            (first row, then first column), which their labels follow.
+        numbers : ndarray of int32
+            The final label for each provisional id on the canvas.
+
+        Raises
+        ------
+        Cancelled
+            If `cancel` said so.
+        """
+        blocks = list(self.blocks)
+        windows = [self._window(block) for block in blocks]
+        if self._instances is not None:
+            self._instances.expect(self._target_box(block) for block in blocks)
+        if self._regions is not None:
+            self._regions.maps.expect(map(self._regions.target_box, windows))
+        tables: list[pd.DataFrame] = []
+        written = 0
+        if self._instances is None:
+            for block in blocks:
+                self._check_cancel()
+                if self._regions is not None and regions is not None:
+                    regions[_slices(block)] = self._regions.read(block)
+            return _finish(tables, self._card, self._mpp)
+        for number, found in enumerate(self._found(blocks)):
+            block, window = blocks[number], windows[number]
+            areas = None if self._regions is None else self._regions.read(window)
+            with self.timings.of("facts"):
+                if areas is not None and regions is not None:
+                    regions[_slices(block)] = areas[_slices(block, window)]
+            found, claimed = self._claimed(number, block, found, instances)
+            if areas is not None and self._regions is not None and found.window != window:
+                areas = self._regions.read(found.window, announced=False)
+            with self.timings.of("facts"):
+                table = self._write(found, claimed, areas, written, instances)
+            tables.append(table)
+            written += len(table)
+        return _finish(tables, self._card, self._mpp)
+
+    def _scale(self, source: ImageSource, task_mpp: float | None) -> Scale:
+        return Scale(self._shape, scale_factor(task_mpp, self._mpp, source.name))
+
+    def _maps(self, source: ImageSource, model: Model, task: Task, scale: Scale) -> TileMaps:
+        runner = TaskRunner(
+            model.network,
+            model.card,
+            task,
+            batch=self._settings.batch,
+            tta=self._settings.tta,
+        )
+        self._runners.append(runner)
+        return TileMaps(source, runner, scale, self._settings, self.timings, self._after_tiles)
+
+    def _all_maps(self) -> Iterator[TileMaps]:
+        if self._regions is not None:
+            yield self._regions.maps
+        if self._instances is not None:
+            yield self._instances
+
+    def _after_tiles(self, count: int) -> None:
+        # Tiles that are computed a second time do not count.
+        self._done = min(self._done + count, self.tiles)
+        if self._progress is not None:
+            self._progress(self._done, self.tiles)
+        self._check_cancel()
+
+    def _check_cancel(self) -> None:
+        if self._cancel is not None and self._cancel():
+            raise Cancelled("The prediction was cancelled.")
+
+    def _target_box(self, block: Box, halo: int | None = None) -> Box:
+        halo = self._settings.halo if halo is None else halo
+        return self._instance_scale.target_box(block, halo)
+
+    def _window(self, block: Box, halo: int | None = None) -> Box:
+        """Pixels of the image that a block's objects are looked for in."""
+        if self._instances is None:
+            return block
+        return self._instance_scale.image_box(self._target_box(block, halo))
+
+    def _found(self, blocks: list[Box]) -> Iterator[_Found]:
+        """Yield the objects of each block's window; some blocks ahead in other threads."""
+        assert self._instances is not None
+        workers = self._settings.workers
+        if workers is None:
+            workers = 0 if self.device.type == "cpu" else max(0, min(3, _cores() - 2))
+        if workers == 0 or len(blocks) == 1:
+            for block in blocks:
+                box = self._target_box(block)
+                yield self._separate(box, self._instances.window(box))
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            ahead: deque[Future[_Found]] = deque()
+            for block in blocks:
+                box = self._target_box(block)
+                ahead.append(pool.submit(self._separate, box, self._instances.window(box)))
+                if len(ahead) > workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _separate(self, box: Box, maps: npt.NDArray[np.float32]) -> _Found:
+        """Objects of a window of the maps, in the image's own pixels."""
+        with self.timings.of("post-processing"):
+            labels, objects = instances_from_maps(
+                maps[FOREGROUND], maps[HV], maps[CLASSES], settings=self._settings.instances
+            )
+        with self.timings.of("facts"):
+            scale = self._instance_scale
+            window = scale.image_box(box)
+            if scale.factor != 1:
+                rows = scale.nearest[0][window[0] : window[2]] - box[0]
+                columns = scale.nearest[1][window[1] : window[3]] - box[1]
+                labels, objects = _refreshed(labels[rows][:, columns], objects)
+            return _Found(window, labels, _moved(objects, window))
+
+    def _claimed(
+        self, number: int, block: Box, found: _Found, canvas: Canvas | None
+    ) -> tuple[_Found, Claim]:
+        """Choose what the block writes, through a halo that holds each object whole if it can."""
+        assert self._instances is not None
+        halo = self._settings.halo
+        while True:
+            with self.timings.of("facts"):
+                window = found.window
+                size = (window[2] - window[0], window[3] - window[1])
+                earlier = (
+                    np.zeros(size, np.int32)
+                    if number == 0 or canvas is None
+                    else np.asarray(canvas[_slices(window)])
+                )
+                claimed = claim(
+                    found.labels, found.objects, earlier, block, window, self.blocks, number
+                )
+                kept = found.objects.iloc[claimed.kept - 1]
+                if halo >= self._settings.max_halo or not self._is_cut(kept, window):
+                    return found, claimed
+            halo = min(max(2 * halo, 1), self._settings.max_halo)
+            box = self._target_box(block, halo)
+            found = self._separate(box, self._instances.window(box, announced=False))
+
+    def _is_cut(self, objects: pd.DataFrame, window: Box) -> bool:
+        """Whether an object reaches a side of the window that is not the image's."""
+        rows, columns = self._shape
+        cut = np.zeros(len(objects), bool)
+        if window[0] > 0:
+            cut |= objects["row0"].to_numpy() <= window[0]
+        if window[1] > 0:
+            cut |= objects["column0"].to_numpy() <= window[1]
+        if window[2] < rows:
+            cut |= objects["row1"].to_numpy() >= window[2]
+        if window[3] < columns:
+            cut |= objects["column1"].to_numpy() >= window[3]
+        return bool(cut.any())
+
+    def _write(
+        self,
+        found: _Found,
+        claimed: Claim,
+        areas: npt.NDArray[np.uint8] | None,
+        written: int,
+        canvas: Canvas | None,
+    ) -> pd.DataFrame:
+        """Put a block's objects on the canvas, numbered on from `written`, and tell their facts."""
+        window, labels, kept = found.window, found.labels, claimed.kept
+        objects = found.objects.iloc[kept - 1]
+        if claimed.trimmed:
+            labels, objects = _refreshed(np.where(claimed.written, labels, 0), found.objects)
+            objects = _moved(objects, window)
+            kept = np.arange(1, len(objects) + 1)
+        numbers = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
+        numbers[kept] = np.arange(written + 1, written + len(kept) + 1)
+        if canvas is not None and len(kept):
+            ours = numbers[labels]
+            if written:
+                # Read again rather than kept: it is one window, and most blocks need it once.
+                ours = np.where(claimed.written, ours, canvas[_slices(window)])
+            canvas[_slices(window)] = ours
+        parents = np.zeros(len(kept), np.int64)
+        if areas is not None and len(kept):
+            classes = len(self._card.region_classes) + 1
+            ids = labels[claimed.written].astype(np.int64)
+            pairs = np.bincount(
+                ids * classes + areas[claimed.written], minlength=len(numbers) * classes
+            )
+            parents = pairs.reshape(-1, classes)[kept].argmax(1)
+        return objects.assign(label=numbers[kept].astype(np.int64), region=parents)
+
+
+def has_regions(card: ModelCard) -> bool:
+    """Whether a model segments regions."""
+    return len(card.region_classes) > 0
+
+
+def has_instances(card: ModelCard) -> bool:
+    """Whether a model segments instances; it may do so without classes."""
+    return len(card.instance_classes) > 0 or card.instance_mpp is not None
+
+
+def _refreshed(labels: _Int32, objects: pd.DataFrame) -> tuple[_Int32, pd.DataFrame]:
+    """Facts of labels that changed since `objects` was made; what is gone leaves no gap."""
+    fresh = object_table(labels)
+    before = fresh["label"].to_numpy()
+    numbers = np.zeros(len(objects) + 1, np.int32)
+    numbers[before] = np.arange(1, len(fresh) + 1)
+    known = objects.iloc[before - 1]
+    fresh = fresh.assign(
+        label=np.arange(1, len(fresh) + 1),
+        **{name: known[name].to_numpy() for name in ("class", "score", "class_score")},
+    )
+    return numbers[labels], fresh
+
+
+def _moved(objects: pd.DataFrame, window: Box) -> pd.DataFrame:
+    """Facts of a window's objects in the image's coordinates."""
+    down = {name: objects[name] + window[0] for name in ("row", "row0", "row1")}
+    across = {name: objects[name] + window[1] for name in ("column", "column0", "column1")}
+    return objects.assign(**down, **across)
+
+
+def _finish(
+    tables: list[pd.DataFrame], card: ModelCard, mpp: float | None
+) -> tuple[pd.DataFrame, npt.NDArray[np.int32]]:
+    """One table with all columns, numbered by place and not by block."""
+    filled = [table for table in tables if len(table)]
+    if not filled:
+        return empty_objects().assign(class_score=np.zeros(0)), np.zeros(1, np.int32)
+    objects = pd.concat(filled, ignore_index=True)
+    objects = objects.sort_values(
+        ["row0", "column0", "row1", "column1", "row", "column"], kind="stable", ignore_index=True
+    )
+    numbers = np.zeros(len(objects) + 1, np.int32)
+    numbers[objects["label"].to_numpy()] = np.arange(1, len(objects) + 1)
+    objects["label"] = np.arange(1, len(objects) + 1)
+    objects["area_um2"] = objects["area_px"] * (np.nan if mpp is None else mpp**2)
+    for column, table in (("class", card.instance_table), ("region", card.region_table)):
+        names = np.array([table.name_of(i) for i in range(len(table) + 1)], object)
+        if column == "class" or len(table) == 0:
+            names[0] = ""
+        objects[f"{column}_name"] = names[objects[column].to_numpy()]
+    return objects[[*OBJECT_COLUMNS, "class_score"]], numbers
+
+
+def _slices(box: Box, inside: Box | None = None) -> tuple[slice, slice]:
+    row, column = (0, 0) if inside is None else inside[:2]
+    return slice(box[0] - row, box[2] - row), slice(box[1] - column, box[3] - column)
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
