@@ -1,0 +1,85 @@
+"""The program `napari-coseg`: its commands, and how errors reach a person."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import napari_coseg
+from napari_coseg.cli import models
+from napari_coseg.types import CosegError
+
+#: Exit codes: 1 some item failed, 2 nothing was started, 130 stopped with Ctrl-C.
+FAILED, NOT_STARTED, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="napari-coseg",
+    help="Segment histology images: regions, and instances with classes. For research, not a "
+    "medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(models.app, name="models")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"napari-coseg {napari_coseg.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; anywhere in the line.")
+    ] = False,
+) -> None:
+    """Take what all commands share; `main` has read both options already."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program and leave with its exit code.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Words after the program's name; those of this process by default.
+
+    Raises
+    ------
+    SystemExit
+        Always: 0 done, 1 some item failed, 2 nothing was started, 130 stopped with Ctrl-C.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # People add --debug at the end of the line that failed, where typer would not take it.
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        app(args=words, prog_name="napari-coseg")
+    except CosegError as error:
+        if debug:
+            raise
+        print(f"napari-coseg: {error}", file=sys.stderr)
+        sys.exit(NOT_STARTED)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"napari-coseg: unexpected {type(error).__name__}: {error}. This is a mistake in the "
+            "program: repeat with --debug and report what it prints.",
+            file=sys.stderr,
+        )
+        sys.exit(FAILED)
