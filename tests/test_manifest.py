@@ -1,0 +1,42 @@
+"""The npe2 manifest is valid and says the truth: every command runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from npe2 import PluginManifest
+
+import napari_coseg
+
+FILE = Path(napari_coseg.__file__).with_name("napari.yaml")
+
+
+def manifest() -> PluginManifest:
+    return PluginManifest.from_file(FILE)
+
+
+def test_manifest_is_valid_and_imports() -> None:
+    found = manifest()
+    assert found.name == "napari-coseg"
+    found.validate_imports()
+
+
+def test_manifest_is_registered_under_the_packages_name() -> None:
+    found = PluginManifest.from_distribution("napari-coseg")
+    assert found.contributions == manifest().contributions
+
+
+def test_every_command_is_offered_and_gives_layers() -> None:
+    contributions = manifest().contributions
+    assert contributions.commands
+    assert contributions.sample_data
+    commands = {command.id: command for command in contributions.commands}
+    assert {sample.command for sample in contributions.sample_data} == set(commands)
+    for command in commands.values():
+        assert re.fullmatch(r"napari-coseg\.[a-z_]+", command.id)
+        layers = command.get_callable()()
+        assert layers
+        for _, attributes, kind in layers:
+            assert kind in {"image", "labels"}
+            assert attributes["name"]
