@@ -28,6 +28,7 @@ from napari_coseg.types import CosegError
 
 _Bool = npt.NDArray[np.bool_]
 _Int32 = npt.NDArray[np.int32]
+_Pixels = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,10 @@ class InstanceSettings:
     """
 
     foreground_threshold: float = 0.5
-    marker_threshold: float = 0.2
+    marker_threshold: float = 0.05
     min_area: int = 16
-    marker_min_area: int = 4
-    kernel_size: int = 7
+    marker_min_area: int = 10
+    kernel_size: int = 9
     scaling: Literal["fixed", "window"] = "fixed"
 
     @classmethod
@@ -123,18 +124,17 @@ def instances_from_maps(
     """
     settings = settings or InstanceSettings()
     _check(foreground, hv, classes)
-    if foreground.size == 0:
-        labels: _Int32 = np.zeros(foreground.shape, np.int32)
-    else:
-        mask, parts = _foreground_parts(foreground, settings)
+    labels: _Int32 = np.zeros(foreground.shape, np.int32)
+    if foreground.size:
+        mask, pixels, parts = _foreground_parts(foreground, settings)
         if settings.scaling == "window":
-            labels = _divide_window(mask, hv, settings)
+            labels.ravel()[pixels] = _divide_window(mask, hv, settings).ravel()[pixels]
         else:
             energy = hv_energy(hv, mask, settings.kernel_size)
-            labels = _divide(mask, parts, energy, settings)
+            labels.ravel()[pixels] = _divide(mask, pixels, parts, energy, settings)
             _fill_holes(labels)
     pixels, ids = _finish(labels, 1 if settings.scaling == "window" else settings.min_area)
-    return labels, pixel_table(pixels, ids, labels.shape[1], foreground, classes)
+    return labels, pixel_table(pixels, ids, foreground.shape[1], foreground, classes)
 
 
 def _check(
@@ -166,38 +166,63 @@ def _check(
 
 def _foreground_parts(
     foreground: npt.NDArray[Any], settings: InstanceSettings
-) -> tuple[_Bool, _Int32]:
-    """Foreground without small parts, and its connected parts (ids with gaps)."""
+) -> tuple[_Bool, _Pixels, _Int32]:
+    """Foreground without small parts, its raveled pixels, and the connected part of each."""
     mask = np.asarray(foreground >= settings.foreground_threshold)
     parts = np.empty(mask.shape, np.int32)
     ndimage.label(mask, output=parts)
-    keep = np.bincount(parts.ravel()) >= settings.min_area
-    keep[0] = False
-    mask = keep[parts]
-    return mask, parts
+    pixels = np.flatnonzero(mask)
+    ids = parts.ravel()[pixels]
+    kept = (np.bincount(ids) >= settings.min_area)[ids]
+    mask.ravel()[pixels[~kept]] = False
+    return mask, pixels[kept], ids[kept]
 
 
 def _divide(
-    mask: _Bool, parts: _Int32, energy: npt.NDArray[np.uint8], settings: InstanceSettings
+    mask: _Bool,
+    pixels: _Pixels,
+    parts: _Int32,
+    energy: npt.NDArray[np.uint16],
+    settings: InstanceSettings,
 ) -> _Int32:
-    """Label the mask; parts with several markers are divided by the watershed."""
-    threshold = settings.marker_threshold * LEVELS
+    """Object of each foreground pixel: its part, or its basin where a part has several markers."""
+    low = mask & (energy <= int(settings.marker_threshold * LEVELS))
     markers = np.empty(mask.shape, np.int32)
-    count = ndimage.label(mask & (energy <= threshold), output=markers)
-    at = np.flatnonzero(markers)
-    big = np.bincount(markers.ravel()[at], minlength=count + 1) >= settings.marker_min_area
+    count = ndimage.label(low, output=markers)
+    found = markers.ravel()[pixels]
+    big = np.bincount(found, minlength=count + 1) >= settings.marker_min_area
     big[0] = False
-    markers = np.where(big[markers], markers, 0)
-    # each marker lies in one part: count the markers of each
-    part_of = np.zeros(count + 1, np.int32)
-    part_of[markers.ravel()[at]] = parts.ravel()[at]
-    several = np.bincount(part_of[big], minlength=int(parts.max()) + 1) > 1
-    labels = np.where(mask, parts, 0)
-    contested = several[labels]
-    if contested.any():
-        found = watershed(energy, np.where(contested, markers, 0), mask=contested)  # type: ignore[no-untyped-call]
-        labels = np.where(contested, found + parts.max(), labels)
-    return labels.astype(np.int32)
+    # a marker lies in one part, so any of its pixels tells which
+    home = np.zeros(count + 1, np.int32)
+    home[found] = parts
+    number_of_parts = int(parts.max(initial=0)) + 1
+    contested = (np.bincount(home[big], minlength=number_of_parts) > 1)[parts]
+    if not contested.any():
+        return parts
+    at = pixels[contested]
+    seeds = np.where(big, np.arange(count + 1, dtype=np.int32), 0)[found[contested]]
+    markers[:] = 0
+    markers.ravel()[at] = seeds
+    open_pixels = np.zeros(mask.shape, bool)
+    open_pixels.ravel()[at] = True
+    open_pixels &= ~_inner(markers > 0)
+    # The order of flooding is energy, then place: scikit-image leaves ties between markers to
+    # its heap, whose order depends on the rest of the image.
+    order = np.zeros(mask.shape, np.int32)
+    order.ravel()[at[np.argsort(energy.ravel()[at], kind="stable")]] = np.arange(at.size)
+    basins = watershed(order, markers, mask=open_pixels)  # type: ignore[no-untyped-call]
+    basins = basins.ravel()[at]
+    divided = parts.copy()
+    divided[contested] = np.where(seeds > 0, seeds, basins) + number_of_parts
+    return divided
+
+
+def _inner(mask: _Bool) -> _Bool:
+    """Pixels whose four neighbours are set too: what the flood from a marker never leaves by."""
+    inner = np.zeros_like(mask)
+    middle = mask[1:-1, 1:-1]
+    inner[1:-1, 1:-1] = middle & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+    return inner
 
 
 def _divide_window(mask: _Bool, hv: npt.NDArray[Any], settings: InstanceSettings) -> _Int32:
@@ -221,29 +246,29 @@ def _divide_window(mask: _Bool, hv: npt.NDArray[Any], settings: InstanceSettings
 
 def _fill_holes(labels: _Int32) -> None:
     """Fill, in place, background parts that one object alone encloses."""
-    holes, count = ndimage.label(labels == 0, structure=np.ones((3, 3)))
-    if count < 2:
+    holes = np.empty(labels.shape, np.int32)
+    count = ndimage.label(labels == 0, np.ones((3, 3)), output=holes)
+    closed = np.ones(count + 1, bool)
+    closed[0] = False
+    for side in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
+        closed[side] = False
+    if not closed.any():
         return
+    at = np.flatnonzero(closed[holes])
+    ids = holes.ravel()[at]
     low = np.full(count + 1, np.iinfo(np.int32).max, np.int32)
     high = np.zeros(count + 1, np.int32)
-    padded = np.pad(labels, 1)
-    at = np.flatnonzero(holes)
-    rows, columns = np.divmod(at, labels.shape[1])
-    ids = holes.ravel()[at]
-    for down, right in ((0, 1), (2, 1), (1, 0), (1, 2)):
-        beside = padded[rows + down, columns + right]
+    # a closed hole does not touch the image's edge, so its pixels have all their neighbours
+    for offset in (-labels.shape[1], labels.shape[1], -1, 1):
+        beside = labels.ravel()[at + offset]
         filled = beside > 0
         np.minimum.at(low, ids[filled], beside[filled])
         np.maximum.at(high, ids[filled], beside[filled])
-    edge = np.zeros(count + 1, bool)
-    for side in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
-        edge[side] = True
-    lone = (low == high) & ~edge
-    inside = lone[ids]
+    inside = (low == high)[ids]
     labels.ravel()[at[inside]] = low[ids[inside]]
 
 
-def _finish(labels: _Int32, min_area: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int32]]:
+def _finish(labels: _Int32, min_area: int) -> tuple[_Pixels, _Int32]:
     """Drop small objects and number the others in raster order, in place."""
     pixels = np.flatnonzero(labels)
     ids = labels.ravel()[pixels]
