@@ -30,6 +30,9 @@ TILES_A_SLIDE = 4
 #: What is left of a nucleus at the tile's edge or beside another one is labelled from here on.
 SMALLEST_NUCLEUS_UM2 = 1.0
 
+#: Chosen so that seed 0, which sample data show, has a bit of everything in it.
+_SERIES = 3
+
 
 @dataclass(frozen=True)
 class SyntheticTile:
@@ -94,8 +97,8 @@ def generate_tile(
     if not 0.1 <= mpp <= 2.0:
         raise CosegError(f"Generated tiles need a pixel size of 0.1 to 2 µm: {mpp}.")
     # A stream of its own for each step: a change in one leaves the others' draws as they are.
-    layout, cells, optics = (np.random.default_rng([seed, step]) for step in range(3))
-    slide = np.random.default_rng([seed if stain_seed is None else stain_seed, 3])
+    layout, cells, optics = (np.random.default_rng([seed, step, _SERIES]) for step in range(3))
+    slide = np.random.default_rng([seed if stain_seed is None else stain_seed, 3, _SERIES])
     tissue = make_tissue(layout, (int(shape[0]), int(shape[1])), mpp)
     nuclei = place_nuclei(cells, tissue)
     image = render(optics, tissue, nuclei, Stain.drawn(slide))

@@ -114,7 +114,7 @@ def _glands(rng: np.random.Generator, canvas: tuple[int, int], mpp: float) -> np
     """Ids of irregular, partly touching glands."""
     extent = canvas[0] * mpp, canvas[1] * mpp
     usual = rng.uniform(26.0, 62.0)  # a crypt is 50 to 120 µm across, a tumour gland more
-    closeness = rng.uniform(0.62, 1.1)
+    closeness = rng.uniform(0.7, 1.12)
     fill = 0.0 if rng.random() < 0.06 else rng.uniform(0.35, 1.0)
     wanted = fill * extent[0] * extent[1] / (np.pi * (closeness * usual) ** 2)
     placed: list[tuple[float, float, float]] = []
