@@ -1,0 +1,122 @@
+"""Object tables as CSV files with the columns of `types.OBJECT_COLUMNS`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from napari_coseg.imaging.files import atomic_path
+from napari_coseg.imaging.opening import check_file
+from napari_coseg.types import OBJECT_COLUMNS, CosegError, empty_objects
+
+# Digits behind the point: what a pixel's grid and a network's probability can tell.
+_DIGITS = {"score": 4, "area_um2": 3, "row": 2, "column": 2}
+_NAMES = ("class_name", "region_name")
+_LARGEST = np.iinfo(np.int32).max
+
+
+def write_objects(path: Path | str, frame: pd.DataFrame) -> None:
+    """Write an object table, whole or not at all.
+
+    UTF-8, comma, point, one header line; unknown numbers are empty cells. Scores have four digits
+    behind the point, areas in µm² three, centroids two.
+
+    Parameters
+    ----------
+    path : Path or str
+        File to write.
+    frame : DataFrame
+        With the columns of `OBJECT_COLUMNS`; others are left out.
+
+    Raises
+    ------
+    CosegError
+        If the file cannot be written.
+    ValueError
+        If a column is missing.
+    """
+    missing = [name for name in OBJECT_COLUMNS if name not in frame.columns]
+    if missing:
+        raise ValueError(f"the object table lacks the columns {missing}")
+    cells = {}
+    for name in OBJECT_COLUMNS:
+        column = frame[name]
+        if name in _DIGITS:
+            digits = _DIGITS[name]
+            values = column.to_numpy(np.float64, na_value=np.nan)
+            cells[name] = [f"{v:.{digits}f}" if np.isfinite(v) else "" for v in values]
+        elif name in _NAMES:
+            cells[name] = ["" if pd.isna(v) else str(v) for v in column]
+        else:
+            cells[name] = column.to_numpy(np.int64).tolist()
+    text = pd.DataFrame(cells, columns=list(OBJECT_COLUMNS))
+    with atomic_path(path) as part:
+        text.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
+
+
+def read_objects(path: Path | str) -> pd.DataFrame:
+    """Read an object table.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `OBJECT_COLUMNS` in that order, with the types of `empty_objects`; columns
+        that are not among them are left out. Empty cells of ``score``, ``area_um2``, ``row`` and
+        ``column`` are NaN.
+
+    Raises
+    ------
+    CosegError
+        If the file is no such table: a column is missing, a cell is not a number where one is
+        wanted, or a label is below 1 or stands twice.
+    """
+    path = check_file(path)
+    try:
+        # As text, so that a class called "NA" stays one and a bad cell can be named.
+        text = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError, pd.errors.ParserError) as error:
+        raise CosegError(f"{path} is not a table in CSV: {_short(error)}.") from error
+    if not isinstance(text.index, pd.RangeIndex):
+        raise CosegError(f"{path} has lines with more cells than its header.")
+    missing = [name for name in OBJECT_COLUMNS if name not in text.columns]
+    if missing:
+        listed = ", ".join(missing)
+        raise CosegError(
+            f"{path} lacks the column{'s' * (len(missing) > 1)} {listed}: an object table has "
+            f"{', '.join(OBJECT_COLUMNS)}."
+        )
+    kinds = empty_objects().dtypes
+    frame = pd.DataFrame(index=text.index)
+    for name in OBJECT_COLUMNS:
+        if name in _NAMES:
+            frame[name] = text[name].astype(object)
+        else:
+            frame[name] = _numbers(path, text[name], whole=kinds[name].kind == "i")
+    labels = frame["label"]
+    if len(labels) and (labels.min() < 1 or labels.max() > _LARGEST):
+        raise CosegError(f"{path} has labels outside of 1 to {_LARGEST}, which no label image has.")
+    double = labels[labels.duplicated()]
+    if len(double):
+        raise CosegError(f"{path} has the label {double.iloc[0]} more than once.")
+    return frame
+
+
+def _numbers(path: Path, cells: pd.Series, *, whole: bool) -> pd.Series:
+    values = pd.to_numeric(cells.where(cells != "", "nan"), errors="coerce")
+    bad = values.isna() & ~cells.str.lower().isin(["", "nan"])
+    if whole:
+        bad |= values.isna() | ~np.isfinite(values) | (values % 1 != 0)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        wanted = "a whole number" if whole else "a number"
+        raise CosegError(
+            f"{path} has {cells.iloc[row]!r} in line {row + 2}, column {cells.name}, where "
+            f"{wanted} is expected."
+        )
+    return values.astype(np.int64 if whole else np.float64)
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")[:160]
