@@ -18,6 +18,8 @@ from napari_coseg.types import CosegError
 IN_MEMORY_BYTES = 128 << 20
 
 Window = tuple[slice, slice]
+#: How a canvas may be read: whole rows, a window, a piece of one row.
+Index = slice | tuple[slice, slice] | tuple[int, slice]
 
 
 class Canvas(Protocol):
@@ -31,7 +33,7 @@ class Canvas(Protocol):
     def dtype(self) -> np.dtype[Any]:
         """Type of the labels."""
 
-    def __getitem__(self, window: Window, /) -> npt.NDArray[Any]:
+    def __getitem__(self, index: Index, /) -> npt.NDArray[Any]:
         """Labels of a window."""
 
     def __setitem__(self, window: Window, labels: npt.NDArray[Any], /) -> None:
@@ -89,13 +91,17 @@ class ScratchCanvas:
         """Give the disk space back."""
         self._file.close()
 
-    def __getitem__(self, window: Window) -> npt.NDArray[Any]:
-        """Return a copy of a window."""
-        row0, row1, column0, column1 = self._bounds(window)
+    def __getitem__(self, index: Index) -> npt.NDArray[Any]:
+        """Return a copy of whole rows, of a window, or of a piece of one row."""
+        rows, columns = index if isinstance(index, tuple) else (index, slice(None))
+        if not isinstance(rows, slice):
+            line: npt.NDArray[Any] = self[rows : rows + 1, columns][0]
+            return line
+        row0, row1, column0, column1 = self._bounds((rows, columns))
         out = np.empty((row1 - row0, column1 - column0), self.dtype)
         for row, line in enumerate(out, row0):
             self._seek(row, column0)
-            self._file.readinto(line)
+            self._file.readinto(line.data)
         return out
 
     def __setitem__(self, window: Window, labels: npt.NDArray[Any]) -> None:
@@ -153,7 +159,7 @@ class Renumbered:
         self.size = math.prod(canvas.shape)
         self.dtype: np.dtype[Any] = numbers.dtype
 
-    def __getitem__(self, window: Window) -> npt.NDArray[np.int32]:
+    def __getitem__(self, index: Index) -> npt.NDArray[np.int32]:
         """Return the new numbers in a window."""
-        labels: npt.NDArray[np.int32] = self._numbers[self._canvas[window]]
+        labels: npt.NDArray[np.int32] = self._numbers[self._canvas[index]]
         return labels

@@ -1,0 +1,155 @@
+"""Which images a prediction is asked for, and what each one's results are called. Torch-free."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_coseg.types import CosegError
+
+#: Endings of the files that a folder is searched for. A file that is named itself may have any.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+_RESULTS = ("_regions.tif", "_instances.tif")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image and the name of its results.
+
+    Attributes
+    ----------
+    path : Path
+        The image.
+    name : str
+        Results are OUT/NAME_regions.tif and so on; with folders, parted by ``/``, where images
+        of several folders have one name.
+    """
+
+    path: Path
+    name: str
+
+
+def find_jobs(inputs: Sequence[Path], out: Path) -> list[Job]:
+    """List the images of a prediction, sorted by name.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        Images, folders (the images directly in them; hidden files and our own results are left
+        out) and patterns that the shell has not expanded.
+    out : Path
+        Folder of the results.
+
+    Raises
+    ------
+    CosegError
+        If nothing is found, a folder holds no image, none of the files exists, or the results
+        of two images would have one name. A single file that is missing beside others is left
+        to fail on its own.
+    """
+    paths: list[Path] = []
+    for path in inputs:
+        if path.is_dir():
+            found = _images_in(path, out)
+            if not found:
+                raise CosegError(
+                    f"{path} has no image in it ({', '.join(IMAGE_SUFFIXES)}; folders inside it "
+                    "are not searched): name the files or another folder."
+                )
+            paths += found
+        elif not path.exists() and glob.has_magic(str(path)):
+            paths += [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        else:
+            paths.append(path)
+    unique = list({_absolute(path): path for path in paths}.values())
+    if not unique:
+        raise CosegError("No image was named: give files or folders.")
+    if not any(path.exists() for path in unique):
+        more = f" (nor do {len(unique) - 1} others)" if len(unique) > 1 else ""
+        raise CosegError(f"{unique[0]} does not exist{more}: check the name and the folder.")
+    return sorted(name_jobs(unique), key=lambda job: job.name)
+
+
+def name_jobs(paths: Iterable[Path]) -> list[Job]:
+    """Name the results of images: by the file, where that is not enough by folder and file.
+
+    Raises
+    ------
+    CosegError
+        If two results would still have one name.
+    """
+    alike: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        # Some file systems do not tell upper from lower case.
+        alike[path.stem.casefold()].append(path)
+    jobs = [job for group in alike.values() for job in _name_group(group)]
+    seen: dict[str, Path] = {}
+    for job in jobs:
+        other = seen.setdefault(job.name.casefold(), job.path)
+        if other != job.path:
+            raise CosegError(
+                f"The results of {other} and {job.path} would have one name: rename one of them."
+            )
+    return jobs
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Read ``i/n``: the i-th of n parts, from 1.
+
+    Raises
+    ------
+    CosegError
+        If it is something else.
+    """
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise CosegError(f"A shard is written i/n, from 1/n to n/n, for example 2/4: {text!r}.")
+    return int(index), int(count)
+
+
+def shard_of(jobs: Sequence[Job], index: int, count: int) -> list[Job]:
+    """Every `count`-th job, beginning with number `index` (from 1)."""
+    return list(jobs[index - 1 :: count])
+
+
+def _images_in(folder: Path, out: Path) -> list[Path]:
+    ours = _absolute(folder) == _absolute(out)
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and not (ours and path.name.endswith(_RESULTS))
+        and path.is_file()
+    )
+
+
+def _name_group(paths: list[Path]) -> list[Job]:
+    if len(paths) == 1:
+        return [Job(paths[0], paths[0].stem)]
+    folders = [_absolute(path).parent for path in paths]
+    try:
+        shared = Path(os.path.commonpath(folders))
+    except ValueError:
+        # On different drives.
+        relative = [Path(*folder.parts[1:]) for folder in folders]
+    else:
+        relative = [folder.relative_to(shared) for folder in folders]
+    names = [(folder / path.stem).as_posix() for folder, path in zip(relative, paths, strict=True)]
+    folded = [name.casefold() for name in names]
+    jobs = []
+    for path, folder, name in zip(paths, relative, names, strict=True):
+        if folded.count(name.casefold()) > 1:
+            name = (folder / path.name).as_posix()
+        jobs.append(Job(path, name))
+    return jobs
+
+
+def _absolute(path: Path) -> Path:
+    # Not resolved: a link's own name is the one that a person knows.
+    return Path(os.path.abspath(path))
