@@ -50,7 +50,8 @@ def label_images(side: int, seed: int = 0) -> tuple[Labels, Labels]:
         seen = place + random.normal(0, 1.5, 2)
         _ellipse(prediction, seen, radii * random.uniform(0.75, 1.25, 2), label)
         if fate < 0.16:
-            _ellipse(prediction, seen + [0, radii[1] / 2], radii * [1, 0.6], label + 10_000)
+            right = seen + np.array([0.0, radii[1] / 2])
+            _ellipse(prediction, right, radii * [1, 0.6], label + 10_000)
         elif fate < 0.2:
             _ellipse(prediction, centre + step / 2, np.array([4.0, 4.0]), label + 20_000)
     return truth, prediction
