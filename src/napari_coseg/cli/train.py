@@ -1,0 +1,60 @@
+"""``napari-coseg train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="Training config, a TOML file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run; by default runs/NAME of the model."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. run.steps=2000."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last step.")] = False,
+) -> None:
+    """Train a model on folders of labelled images, as a config says."""
+    from napari_coseg.training.config import load_config
+
+    checked = load_config(config, set_ or ())
+    from napari_coseg.training.loop import train_coseg
+
+    folder = out if out is not None else Path("runs") / checked.model.name
+    console = Console()
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+    with bar:
+        steps = bar.add_task("Training", total=checked.run.steps, note="")
+        check = bar.add_task("Validating", total=None, visible=False, note="")
+
+        def show(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
+            if stage == "train":
+                bar.update(steps, completed=done, note=f"loss {figures['loss']:.3f}")
+                if not console.is_terminal:
+                    console.print(f"step {done}/{total}  loss {figures['loss']:.3f}")
+            elif stage == "validate":
+                bar.update(check, completed=done, total=total, visible=done < total)
+            else:
+                console.print(f"Step {done}: validation score {figures['score']:.4f}")
+
+        result = train_coseg(checked, folder, resume=resume, progress=show)
+    console.print(
+        f"Done after {result.step} steps, best score {result.best_score:.4f}. "
+        f"The model is {result.folder / 'best.safetensors'}."
+    )

@@ -1,0 +1,61 @@
+"""How the look of an H&E image varies: stain, light, focus, noise, compression."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+from napari_coseg.training.config import AugmentSection
+
+Picture = npt.NDArray[np.uint8]
+
+#: Optical densities of haematoxylin, eosin and DAB in red, green and blue (Ruifrok and Johnston
+#: 2001), a row a stain, each of length one.
+STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
+STAINS /= np.linalg.norm(STAINS, axis=1, keepdims=True)
+_UNMIX = np.linalg.inv(STAINS)
+#: Optical density of each 8-bit value; 0 would be infinitely dark, so 1 stands in for it.
+_DENSITY = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
+
+
+def augment(image: Picture, settings: AugmentSection, rng: np.random.Generator) -> Picture:
+    """Vary the look of a uint8 RGB picture (rows, columns, 3); its geometry stays."""
+    if settings.stain:
+        image = jitter_stain(image, settings.stain, rng)
+    if settings.brightness:
+        image = _jitter_light(image, settings.brightness, rng)
+    if rng.random() < settings.blur:
+        picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
+        image = np.asarray(picture)
+    if rng.random() < settings.noise:
+        noise = rng.standard_normal(image.shape, np.float32) * rng.uniform(1, 7)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < settings.jpeg:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(50, 96)))
+        image = np.asarray(Image.open(buffer))
+    return image
+
+
+def jitter_stain(image: Picture, deviation: float, rng: np.random.Generator) -> Picture:
+    """Scale and shift the concentrations of each stain (Tellez et al. 2018, HED jitter).
+
+    Unmixing, scaling and mixing are linear in optical density, so they are one 3 x 3 matrix.
+    """
+    scale = np.clip(1 + deviation * rng.standard_normal(3), 0.3, 2.0)
+    shift = 0.5 * deviation * 0.15 * rng.standard_normal(3)
+    matrix = (_UNMIX @ np.diag(scale) @ STAINS).astype(np.float32)
+    density = _DENSITY[image] @ matrix + (shift @ STAINS).astype(np.float32)
+    out: Picture = np.clip(255 * np.exp(-density), 0, 255).astype(np.uint8)
+    return out
+
+
+def _jitter_light(image: Picture, deviation: float, rng: np.random.Generator) -> Picture:
+    contrast, brightness = 1 + deviation * rng.standard_normal(2)
+    values = np.arange(256, dtype=np.float32)
+    table = (values - 128) * contrast + 128 * brightness
+    out: Picture = np.clip(table, 0, 255).astype(np.uint8)[image]
+    return out

