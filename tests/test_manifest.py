@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from npe2 import PluginManifest
+from npe2.manifest.utils import import_python_name
 
 import napari_coseg
 
@@ -35,7 +36,8 @@ def test_every_command_is_offered_and_gives_layers() -> None:
     assert {sample.command for sample in contributions.sample_data} == set(commands)
     for command in commands.values():
         assert re.fullmatch(r"napari-coseg\.[a-z_]+", command.id)
-        layers = command.get_callable()()
+        assert command.python_name is not None
+        layers = import_python_name(command.python_name)()
         assert layers
         for _, attributes, kind in layers:
             assert kind in {"image", "labels"}

@@ -9,6 +9,10 @@ import typer
 
 import napari_coseg
 from napari_coseg.cli import models
+from napari_coseg.cli.demo import demo
+from napari_coseg.cli.evaluate import evaluate
+from napari_coseg.cli.predict import predict
+from napari_coseg.cli.train import train
 from napari_coseg.types import CosegError
 
 #: Exit codes: 1 some item failed, 2 nothing was started, 130 stopped with Ctrl-C.
@@ -22,6 +26,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+# In the order in which a person meets them. Their modules import torch only when they run, so
+# that help comes at once.
+for command in (demo, predict, evaluate, train):
+    app.command()(command)
 app.add_typer(models.app, name="models")
 
 
