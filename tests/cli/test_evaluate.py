@@ -345,6 +345,19 @@ def test_options(run, tmp_path):
     assert ("regions", "gland", "hd") not in rows
 
 
+def test_centroids_can_be_paired_as_hover_net_does(run, tmp_path):
+    truth, prediction = np.zeros((2, 20, 60), np.uint8)
+    truth[5, 5], truth[5, 25] = 1, 2
+    prediction[5, 19], prediction[15, 45] = 1, 2
+    write_png(tmp_path / "instances" / "t.png", truth, np.uint8)
+    tifffile.imwrite(tmp_path / "p_instances.tif", prediction)
+    arguments = (tmp_path / "p_instances.tif", tmp_path / "instances" / "t.png", "--json")
+    _, rows = summary(run(*arguments))
+    assert rows["instances", "all", "centroid_f"]["pooled"] == 0.5
+    _, rows = summary(run(*arguments, "--centroids", "hovernet"))
+    assert rows["instances", "all", "centroid_f"]["pooled"] == 0
+
+
 def test_nothing_is_started(run, tmp_path):
     write_truth(tmp_path / "truth", names=("a",))
     write_prediction(tmp_path / "pred", names=("z",))

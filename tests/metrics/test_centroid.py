@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_coseg.metrics import centroid
 from napari_coseg.metrics.centroid import (
     CentroidCounts,
     centroid_counts,
     centroid_counts_by_class,
     centroids,
+    pair_all_points,
     pair_points,
 )
+from napari_coseg.types import CosegError
 
 
 @pytest.mark.parametrize("spacing", [None, 0.25])
@@ -54,6 +57,21 @@ def test_far_points_do_not_cost_a_near_pair():
     truth = np.array([[0.0, 0.0], [0.0, 100.0]])
     prediction = np.array([[0.0, 0.0], [0.0, -100.0]])
     assert centroid_counts(truth, prediction) == CentroidCounts(1, 0, 0, 1, 1)
+
+
+def test_hover_net_pairs_all_points_first(monkeypatch):
+    truth = np.array([[0.0, 0.0], [0.0, 20.0]])
+    prediction = np.array([[0.0, 14.0], [10.0, 40.0]])
+    # The second and the first lie 6 apart, but 6 + 41.2 is more than 14 + 22.4.
+    assert centroid_counts(truth, prediction) == CentroidCounts(1, 0, 0, 1, 1)
+    theirs = centroid_counts(truth, prediction, pair=pair_all_points)
+    assert theirs == CentroidCounts(0, 0, 0, 2, 2)
+    same = centroid_counts(truth, truth + 1, pair=pair_all_points)
+    assert same == CentroidCounts(2)
+    assert centroid_counts(truth, np.zeros((0, 2)), pair=pair_all_points).lone_truths == 2
+    monkeypatch.setattr(centroid, "LARGEST_TABLE", 3)
+    with pytest.raises(CosegError, match="table"):
+        pair_all_points(truth, prediction)
 
 
 def test_detection_by_hand():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari_coseg.cli.evaluation_files import LabelSet, Pairing
     from napari_coseg.cli.evaluation_labels import ClassMatch
+    from napari_coseg.metrics.image_scores import ScoreSettings
 
 
 class Task(StrEnum):
@@ -26,6 +27,13 @@ class Task(StrEnum):
 
     regions = "regions"
     instances = "instances"
+
+
+class Centroids(StrEnum):
+    """How centroids of objects are paired."""
+
+    near = "near"
+    hovernet = "hovernet"
 
 
 def evaluate(
@@ -50,6 +58,13 @@ def evaluate(
         float, typer.Option(min=0.0, max=1.0, help="IoU that a matched object must exceed.")
     ] = 0.5,
     boundary: Annotated[bool, typer.Option(help="Measure Hausdorff distances of regions.")] = True,
+    centroids: Annotated[
+        Centroids,
+        typer.Option(
+            help="How centroids are paired for Fd: near ones, or all by the least total distance "
+            "as HoVer-Net's code does, for figures to set beside published ones."
+        ),
+    ] = Centroids.near,
     classes_by_id: Annotated[
         bool, typer.Option("--classes-by-id", help="Match classes by number, not by name.")
     ] = False,
@@ -61,6 +76,8 @@ def evaluate(
     when something could not be scored.
     """
     from napari_coseg.cli.evaluation_files import open_label_set, pair_names, spacing_of
+    from napari_coseg.metrics.centroid import pair_all_points, pair_points
+    from napari_coseg.metrics.image_scores import ScoreSettings
 
     wanted = None if task is None else str(task)
     if out is not None and not out.parent.is_dir():
@@ -75,7 +92,12 @@ def evaluate(
             f"No image of {predictions} has a counterpart of the same name in {truth}."
         )
     run = _Run(predicted, true, pairing, given_spacing or true.spacing)
-    run.score([wanted] if wanted else ["regions", "instances"], threshold, boundary)
+    settings = ScoreSettings(
+        threshold=threshold,
+        surface=boundary,
+        pair=pair_points if centroids == Centroids.near else pair_all_points,
+    )
+    run.score([wanted] if wanted else ["regions", "instances"], settings)
     if run.scored == 0:
         raise CosegError("Nothing could be scored. " + " ".join(run.problems + run.notes))
     _report(run, out, as_json, threshold)
@@ -105,7 +127,7 @@ class _Run:
         self.images: list[pd.DataFrame] = []
         self.summaries: list[pd.DataFrame] = []
 
-    def score(self, tasks: list[str], threshold: float, surface: bool) -> None:
+    def score(self, tasks: list[str], settings: ScoreSettings) -> None:
         """Score each task that both sides have."""
         for task in tasks:
             sides = {"PREDICTIONS": self.predictions, "TRUTH": self.truth}
@@ -113,11 +135,10 @@ class _Run:
             if len(without) == 1:
                 self.notes.append(f"{without[0]} holds no {task}: they are not scored.")
             if not without:
-                self._score_task(task, threshold, surface)
+                self._score_task(task, settings)
 
-    def _score_task(self, task: str, threshold: float, surface: bool) -> None:
+    def _score_task(self, task: str, settings: ScoreSettings) -> None:
         from napari_coseg.cli.evaluation_labels import read_instances, read_regions
-        from napari_coseg.metrics.image_scores import ScoreSettings
         from napari_coseg.metrics.report import Evaluation
 
         classes = self._classes(task)
@@ -125,11 +146,10 @@ class _Run:
         if task == "regions" and not names:
             return
         evaluation = Evaluation(
-            ScoreSettings(
+            replace(
+                settings,
                 region_classes=names if task == "regions" else {},
                 instance_classes=names if task == "instances" else {},
-                threshold=threshold,
-                surface=surface,
             )
         )
         scored = 0

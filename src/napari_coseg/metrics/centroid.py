@@ -2,23 +2,31 @@
 
 Source: Graham et al., HoVer-Net, Medical Image Analysis 2019, section 4.2.2, equations of F_d
 and F_c; the radius of 12 pixels at 40x (3 µm) is that of its published code.
+Its code pairs points in a way of its own, `pair_all_points`; the default here is `pair_points`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
 
 from napari_coseg.metrics.instance import best_assignment
 from napari_coseg.metrics.overlap import Int64Array
-from napari_coseg.types import IGNORE, FloatArray, IntArray
+from napari_coseg.types import IGNORE, CosegError, FloatArray, IntArray
 
 #: Farthest that a detection may lie from the true centroid.
 RADIUS_PX, RADIUS_UM = 12.0, 3.0
+#: Most distances that `pair_all_points` holds at once: 0.8 GB.
+LARGEST_TABLE = 10**8
+
+#: Pairs points of truth and prediction within a radius: (truth_index, prediction_index).
+PairPoints = Callable[[FloatArray, FloatArray, float], tuple[Int64Array, Int64Array]]
 
 
 @dataclass(frozen=True)
@@ -100,8 +108,7 @@ def pair_points(
 ) -> tuple[Int64Array, Int64Array]:
     """Pair points one to one: as many pairs within the radius as can be, then the closest.
 
-    HoVer-Net's code pairs all points by the least total distance, however far, and drops the
-    far pairs afterwards, so that a far point can cost a near pair; here it cannot.
+    Cost and memory grow with the pairs within the radius.
 
     Parameters
     ----------
@@ -123,11 +130,51 @@ def pair_points(
     return chosen["i"].astype(np.int64), chosen["j"].astype(np.int64)
 
 
-def centroid_counts(
+def pair_all_points(
     truth: FloatArray, prediction: FloatArray, radius: float = RADIUS_PX
+) -> tuple[Int64Array, Int64Array]:
+    """Pair as HoVer-Net's published code does, for figures to set beside published ones.
+
+    All points of the smaller side are paired by the least total distance, however far, and the
+    pairs beyond the radius are dropped afterwards. Where both sides have points without a
+    counterpart, chains of near objects are moved on by one to bridge the distance, and true
+    detections are lost: on CoNSeP tiles with a fifth of the nuclei missed and as many invented,
+    F is about 0.66 where `pair_points` has 0.81. Centroids are not cut to whole pixels here.
+
+    Parameters
+    ----------
+    truth, prediction : ndarray of float, (points, axes)
+    radius : float
+        Largest distance of a pair, in the unit of the points.
+
+    Returns
+    -------
+    truth_index, prediction_index : ndarray of int64, (pairs,)
+
+    Raises
+    ------
+    CosegError
+        If there are so many points that the table of all distances would not fit.
+    """
+    if len(truth) * len(prediction) > LARGEST_TABLE:
+        raise CosegError(
+            f"HoVer-Net's pairing of {len(truth)} with {len(prediction)} centroids needs a table "
+            "of all distances: score smaller images, or use the pairing of near points."
+        )
+    distances = cdist(truth, prediction)
+    i, j = linear_sum_assignment(distances)
+    near = distances[i, j] <= radius
+    return i[near].astype(np.int64), j[near].astype(np.int64)
+
+
+def centroid_counts(
+    truth: FloatArray,
+    prediction: FloatArray,
+    radius: float = RADIUS_PX,
+    pair: PairPoints = pair_points,
 ) -> CentroidCounts:
     """Count paired and lone centroids whatever their class; see `pair_points`."""
-    pairs = len(pair_points(truth, prediction, radius)[0])
+    pairs = len(pair(truth, prediction, radius)[0])
     return CentroidCounts(
         right=pairs,
         lone_predictions=len(prediction) - pairs,
@@ -143,6 +190,7 @@ def centroid_counts_by_class(
     class_ids: Iterable[int],
     radius: float = RADIUS_PX,
     ignore_classes: Iterable[int] = (0, IGNORE),
+    pair: PairPoints = pair_points,
 ) -> dict[int, CentroidCounts]:
     """Count paired and lone centroids of each class; pairs are made whatever the class.
 
@@ -157,8 +205,10 @@ def centroid_counts_by_class(
         Largest distance of a pair, in the unit of the points.
     ignore_classes : iterable of int
         True points of these classes do not count, nor does what is paired with them.
+    pair : callable
+        `pair_points` or `pair_all_points`.
     """
-    i, j = pair_points(truth, prediction, radius)
+    i, j = pair(truth, prediction, radius)
     true, predicted = truth_classes[i], prediction_classes[j]
     lone_truths, lone_predictions = np.delete(truth_classes, i), np.delete(prediction_classes, j)
     known = ~np.isin(true, list(ignore_classes))

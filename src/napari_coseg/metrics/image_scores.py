@@ -11,9 +11,11 @@ from napari_coseg.metrics.centroid import (
     RADIUS_PX,
     RADIUS_UM,
     CentroidCounts,
+    PairPoints,
     centroid_counts,
     centroid_counts_by_class,
     centroids,
+    pair_points,
 )
 from napari_coseg.metrics.instance import AjiCounts, aji_from_overlap, aji_plus_from_overlap
 from napari_coseg.metrics.overlap import ObjectOverlap, overlap_of
@@ -49,6 +51,8 @@ class ScoreSettings:
         Whether to measure HD and HD95 of regions.
     radius_px, radius_um : float
         Largest distance of paired centroids, without and with a pixel size.
+    pair : callable
+        How centroids are paired: `pair_points`, or `pair_all_points` as HoVer-Net's code.
     components, prediction_components : callable
         How regions are taken apart; the second for the prediction where it differs.
     """
@@ -61,6 +65,7 @@ class ScoreSettings:
     surface: bool = True
     radius_px: float = RADIUS_PX
     radius_um: float = RADIUS_UM
+    pair: PairPoints = pair_points
     components: Components = connected_components
     prediction_components: Components | None = None
 
@@ -248,7 +253,7 @@ def _score_instances(pair: ImagePair, settings: ScoreSettings) -> list[ClassScor
     _, true_points = centroids(truth, pair.spacing)
     _, predicted_points = centroids(prediction, pair.spacing)
     radius = settings.radius_px if pair.spacing is None else settings.radius_um
-    centres = centroid_counts(true_points, predicted_points, radius)
+    centres = centroid_counts(true_points, predicted_points, radius, settings.pair)
     counts = {0: _count(overlap, centres, settings)}
     if pair.truth_classes is not None and pair.prediction_classes is not None:
         true_classes = classes_of(overlap.truth_ids, pair.truth_classes)
@@ -261,6 +266,7 @@ def _score_instances(pair: ImagePair, settings: ScoreSettings) -> list[ClassScor
             settings.instance_classes,
             radius,
             settings.ignore_classes,
+            settings.pair,
         )
         ignored = np.isin(true_classes, settings.ignore_classes)
         known = overlap.without_truths(ignored)
