@@ -152,7 +152,14 @@ class TeacherSection(_Section):
 
 
 class OptimiserSection(_Section):
-    """AdamW with warm-up and a cosine or exponential decay."""
+    """AdamW with warm-up and a cosine or exponential decay.
+
+    Attributes
+    ----------
+    frozen : tuple of str
+        Parameters whose names start with one of these stay as they are. Where that covers the
+        first layers, the backward pass ends above them, which saves much on a CPU.
+    """
 
     rate: float = Field(default=5e-4, gt=0)
     encoder_factor: float = Field(default=0.5, ge=0)
@@ -162,6 +169,7 @@ class OptimiserSection(_Section):
     decay: float = Field(default=0.98, gt=0, le=1, description="exponential: factor an epoch")
     epoch_steps: int = Field(default=100, ge=1)
     clip: float = Field(default=1.0, gt=0)
+    frozen: tuple[str, ...] = ()
     average: float = Field(default=0.999, ge=0, lt=1)
 
 

@@ -124,6 +124,7 @@ class _Run:
             self.samples.class_weights, dtype=torch.float32, device=self.accelerator.device
         )
         self.weights = LossWeights.of(config.loss)
+        _freeze(network, config.optimiser.frozen)
         optimiser = _optimiser(network, config.optimiser)
         schedule = LambdaLR(optimiser, lambda step: rate_factor(step, config))
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -378,6 +379,15 @@ def _load_sets(config: TrainingConfig) -> tuple[list[TrainingSet], list[HeldOut]
         if section.validation and held:
             held_out.append(HeldOut(one, tuple(held)))
     return sets, held_out
+
+
+def _freeze(network: CosegNetwork, prefixes: tuple[str, ...]) -> None:
+    for prefix in prefixes:
+        found = [p for name, p in network.named_parameters() if name.startswith(prefix)]
+        if not found:
+            raise CosegError(f"optimiser.frozen: the network has no parameter {prefix}...")
+        for parameter in found:
+            parameter.requires_grad_(False)
 
 
 def _optimiser(network: CosegNetwork, section: OptimiserSection) -> torch.optim.Optimizer:
