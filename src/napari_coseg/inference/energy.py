@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 #: What a fall from +1 to -1 between two neighbouring pixels counts. Whole numbers, because a
 #: border must not move with the rounding of a float.
@@ -124,40 +123,3 @@ def sobel_kernels(size: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.fl
     for _ in range(size - 3):
         narrow = np.convolve(narrow, [0.5, 0.5])
     return np.convolve(narrow, [0.25, 0.5, 0.25]), np.convolve(narrow, [-0.5, 0, 0.5])
-
-
-def window_energy(
-    hv: npt.NDArray[np.floating[Any]], mask: npt.NDArray[np.bool_], kernel_size: int
-) -> npt.NDArray[np.float32]:
-    """HoVer-Net's own energy, scaled by the extremes of the window it is given.
-
-    Parameters
-    ----------
-    hv : ndarray of float, (2, rows, columns)
-        The maps.
-    mask : ndarray of bool, (rows, columns)
-        Foreground.
-    kernel_size : int
-        Side of the kernel, odd; HoVer-Net's is 21 at 0.25 µm a pixel.
-
-    Returns
-    -------
-    ndarray of float32, (rows, columns)
-        0 at the steepest rise of the window, 1 at its steepest fall, 0 outside the mask.
-    """
-    smooth, derivative = sobel_kernels(kernel_size)
-    falls = []
-    for plane, axis in ((hv[0], 1), (hv[1], 0)):
-        rise = ndimage.correlate1d(
-            _unit_range(plane).astype(np.float64), derivative, axis, mode="mirror"
-        )
-        rise = ndimage.correlate1d(rise, smooth, 1 - axis, mode="mirror")
-        falls.append(1 - _unit_range(rise))
-    return np.asarray(np.where(mask, np.maximum(*falls), 0), np.float32)
-
-
-def _unit_range(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Minimum to 0 and maximum to 1; a constant becomes 0."""
-    low, high = float(values.min()), float(values.max())
-    scale = 1 / (high - low) if high > low else 0.0
-    return ((values - low) * scale).astype(np.float32)
