@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,8 @@ def overlay(
     """Draw a result over its image.
 
     Regions are tinted in the colour of their class and outlined in it; objects are outlined,
-    inside of their own pixels, in the colour of theirs, on a thin dark line that lies around them.
+    inside of their own pixels, in the colour of theirs, and parted from what is around them and
+    from each other by a thin dark line.
 
     Parameters
     ----------
@@ -84,6 +86,7 @@ def overlay(
             [instance_classes.colour_of(k) for k in range(len(instance_classes) + 1)], np.uint8
         )
         out[rim] = colours[_classes_of(instances[rim], objects, len(instance_classes))]
+        out[_seams(instances)] = _LINE
     return out
 
 
@@ -108,25 +111,25 @@ def legend_strip(
     region_classes, instance_classes : ClassTable
         Names and colours, in the order shown.
     mpp : float, optional
-        µm per pixel; with it the area of regions is told in mm² too.
+        µm per pixel; with it the area of regions is told in square millimetres too.
 
     Returns
     -------
     ndarray of uint8, (height, at least `width`, 3)
     """
-    entries = []
+    entries: list[_Entry] = []
     if regions is not None and len(region_classes):
         counts = np.bincount(np.asarray(regions).ravel(), minlength=len(region_classes) + 1)
         for info in region_classes:
             pixels = int(counts[info.id])
             text = f"{info.name}  {100 * pixels / regions.size:.1f} %"
             if mpp is not None:
-                text += f"  {pixels * mpp**2 / 1e6:.3f} mm²"
-            entries.append(_Entry(text, info.colour, filled=True))
+                text += f"  {pixels * mpp**2 / 1e6:.3f} sq mm"
+            entries.append(_Entry(_plain(text), info.colour, filled=True))
     kinds = objects["class"].to_numpy(np.int64)
     for info in instance_classes:
         number = int(np.count_nonzero(kinds == info.id))
-        entries.append(_Entry(f"{info.name}  {number}", info.colour, filled=False))
+        entries.append(_Entry(_plain(f"{info.name}  {number}"), info.colour, filled=False))
     others = int(np.count_nonzero((kinds < 1) | (kinds > len(instance_classes))))
     if others or not entries:
         name = "without class" if len(instance_classes) else "objects"
@@ -153,6 +156,13 @@ class _Entry:
     filled: bool
 
 
+def _plain(text: str) -> str:
+    """Return text that Pillow's own font can draw: letters without accents, ? for others."""
+    parts = unicodedata.normalize("NFKD", text)
+    kept = "".join(letter for letter in parts if not unicodedata.combining(letter))
+    return kept.encode("ascii", "replace").decode("ascii")
+
+
 def _rim(labels: npt.NDArray[Any], width: int) -> npt.NDArray[np.bool_]:
     """Return pixels within `width` of another label; the image's own edge is no outline."""
     rim = np.zeros(labels.shape, bool)
@@ -177,6 +187,15 @@ def _around(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return out
 
 
+def _seams(instances: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return pixels of objects whose lower or right neighbour is of another object."""
+    seams = np.zeros(instances.shape, bool)
+    for a, b in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        first, second = instances[a], instances[b]
+        seams[a] |= (first != second) & (first > 0) & (second > 0)
+    return seams
+
+
 def _classes_of(
     labels: npt.NDArray[Any], objects: pd.DataFrame, largest: int
 ) -> npt.NDArray[np.int64]:
@@ -187,18 +206,20 @@ def _classes_of(
     order = np.argsort(known)
     place = np.minimum(np.searchsorted(known, labels, sorter=order), known.size - 1)
     row = order[place]
-    kinds = objects["class"].to_numpy(np.int64)[row]
-    kinds[(known[row] != labels) | (kinds < 0) | (kinds > largest)] = 0
-    return kinds
+    kinds: npt.NDArray[np.int64] = objects["class"].to_numpy(np.int64)[row]
+    unknown = (known[row] != labels) | (kinds < 0) | (kinds > largest)
+    return np.where(unknown, 0, kinds)
 
 
 def _draw(width: int, entries: list[_Entry]) -> npt.NDArray[np.uint8]:
     font = ImageFont.load_default(_FONT_SIZE)
     line = _FONT_SIZE + _GAP
     places, x, row = [], _GAP, 0
-    for entry in entries:
+    for index, entry in enumerate(entries):
         length = _SWATCH + _GAP // 2 + int(np.ceil(font.getlength(entry.text)))
-        if x > _GAP and x + length + _GAP > width:
+        # Regions and objects do not share a line.
+        other = index > 0 and entries[index - 1].filled != entry.filled
+        if x > _GAP and (other or x + length + _GAP > width):
             x, row = _GAP, row + 1
         places.append((x, _GAP + row * line))
         x += length + 3 * _GAP
