@@ -26,19 +26,18 @@ class PixelDecoder(nn.Module):
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in zip(inputs, channels, strict=True)
         )
-        self.norms = nn.ModuleList(ChannelNorm(c) for c in channels)
+        # SAM 2 leaves the norm out of the last step, whose size carries the mask's certainty.
+        self.norms = nn.ModuleList(ChannelNorm(c) for c in channels[:-1])
         self.refine = nn.ModuleList(Residual3x3(c) if refine else nn.Identity() for c in channels)
 
     def forward(self, embedding: Tensor, laterals: tuple[Tensor, ...], steps: int) -> Tensor:
         """Upscale (B, width, H, W) by two, `steps` times, adding the encoder's detail."""
         x = embedding
-        parts = list(zip(self.up, self.norms, self.refine, laterals, strict=False))[:steps]
-        for index, (up, norm, refine, lateral) in enumerate(parts):
-            x = up(x) + lateral
-            # SAM 2 leaves the norm out of the last step, whose size carries the mask's certainty.
-            if index < len(parts) - 1:
-                x = norm(x)
-            x = refine(functional.gelu(x))
+        for index in range(steps):
+            x = self.up[index](x) + laterals[index]
+            if index < steps - 1:
+                x = self.norms[index](x)
+            x = self.refine[index](functional.gelu(x))
         return x
 
 

@@ -1,0 +1,141 @@
+"""The loop: it learns, repeats itself, goes on after a stop, and refuses what it must."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from napari_coseg.training import loop
+from napari_coseg.training.config import check_config
+from napari_coseg.training.loop import train_coseg
+from napari_coseg.training.start import build_network
+from napari_coseg.types import CosegError
+from napari_coseg.weights.loading import load_model
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return dict(load_model(path).network.state_dict())
+
+
+def losses(folder: Path) -> list[float]:
+    with (folder / "losses.csv").open() as file:
+        return [float(r["value"]) for r in csv.DictReader(file) if r["name"] == "loss"]
+
+
+def test_a_run_leaves_a_model_scores_and_pictures(
+    tmp_path: Path, raw_config: dict[str, Any]
+) -> None:
+    stages = []
+    result = train_coseg(
+        check_config(raw_config), tmp_path / "run", progress=lambda stage, *_: stages.append(stage)
+    )
+    assert result.step == 4
+    assert {"train", "validate", "validated"} <= set(stages)
+    model = load_model(tmp_path / "run" / "best.safetensors")
+    assert model.card.instance_table.names == ("inflammatory", "epithelial", "spindle")
+    assert "score" in model.card.scores
+    assert len(losses(tmp_path / "run")) == 4
+    assert list((tmp_path / "run" / "pictures").rglob("*.png"))
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
+def test_seeds_repeat_a_run_and_resume_continues_it(
+    tmp_path: Path, raw_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = check_config(raw_config)
+    train_coseg(config, tmp_path / "whole")
+
+    stop_at = 2
+    original = loop._Run._one_step
+
+    def interrupted(run: Any, batches: Any) -> Any:
+        if run.step == stop_at:
+            raise KeyboardInterrupt
+        return original(run, batches)
+
+    monkeypatch.setattr(loop._Run, "_one_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_coseg(config, tmp_path / "parts")
+    monkeypatch.setattr(loop._Run, "_one_step", original)
+    train_coseg(config, tmp_path / "parts", resume=True)
+
+    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+    whole, parts = (weights(tmp_path / n / "last.safetensors") for n in ("whole", "parts"))
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+
+
+def test_the_network_learns_one_picture(tmp_path: Path, raw_config: dict[str, Any]) -> None:
+    raw_config["run"] |= {"steps": 40, "validate_every": 100, "tensorboard": False}
+    raw_config["split"]["folds"] = 6
+    raw_config["optimiser"] = {"rate": 3e-3, "warmup": 5, "schedule": "constant"}
+    train_coseg(check_config(raw_config), tmp_path / "run")
+    figures = losses(tmp_path / "run")
+    assert sum(figures[-5:]) < 0.75 * sum(figures[:5])
+
+
+def test_a_teacher_adds_the_missing_task(tmp_path: Path, raw_config: dict[str, Any]) -> None:
+    raw_config["teacher"] = {"start": 0.0, "threshold": 0.51}
+    raw_config["run"]["steps"] = 2
+    result = train_coseg(check_config(raw_config), tmp_path / "run")
+    assert result.step == 2
+
+
+def test_fine_tuning_matches_heads_by_class_name(
+    tmp_path: Path, raw_config: dict[str, Any]
+) -> None:
+    raw_config["run"]["steps"] = 1
+    train_coseg(check_config(raw_config), tmp_path / "run")
+    first = load_model(tmp_path / "run" / "last.safetensors").network.state_dict()
+
+    raw_config["model"]["start"] = str(tmp_path / "run" / "last.safetensors")
+    raw_config["model"]["instance_classes"] = ["spindle", "tumour", "inflammatory"]
+    second = build_network(check_config(raw_config).model).state_dict()
+    name = "decoders.instances.map_mlps.weights.0"
+    # Maps: foreground, background, classes, horizontal, vertical.
+    for new, old in ((0, 0), (1, 1), (2, 4), (4, 2), (5, 5), (6, 6)):
+        assert torch.equal(second[name][new], first[name][old]), (new, old)
+    assert not any(torch.equal(second[name][3], row) for row in first[name])
+    assert torch.equal(second["encoder.lateral16.weight"], first["encoder.lateral16.weight"])
+
+
+def test_another_network_cannot_be_the_start(tmp_path: Path, raw_config: dict[str, Any]) -> None:
+    raw_config["run"]["steps"] = 1
+    train_coseg(check_config(raw_config), tmp_path / "run")
+    raw_config["model"]["start"] = str(tmp_path / "run" / "last.safetensors")
+    raw_config["model"]["network"]["width"] = 64
+    with pytest.raises(CosegError, match="another size"):
+        build_network(check_config(raw_config).model)
+
+
+def test_folders_in_use_and_other_configs_are_refused(
+    tmp_path: Path, raw_config: dict[str, Any]
+) -> None:
+    config = check_config(raw_config)
+    with pytest.raises(CosegError, match="no run to resume"):
+        train_coseg(config, tmp_path / "new", resume=True)
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "file").touch()
+    with pytest.raises(CosegError, match="not empty"):
+        train_coseg(config, tmp_path / "used")
+    train_coseg(config, tmp_path / "run")
+    raw_config["optimiser"] = {"rate": 1.0}
+    with pytest.raises(CosegError, match="optimiser"):
+        train_coseg(check_config(raw_config), tmp_path / "run", resume=True)
+    (tmp_path / "run" / "last.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(CosegError, match="cannot be read"):
+        train_coseg(config, tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(
+    tmp_path: Path, raw_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> dict[str, torch.Tensor]:
+        return {"regions": torch.tensor(float("nan"), requires_grad=True)}
+
+    monkeypatch.setattr(loop, "coseg_loss", broken)
+    with pytest.raises(CosegError, match="no number"):
+        train_coseg(check_config(raw_config), tmp_path / "run")

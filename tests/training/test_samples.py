@@ -1,0 +1,130 @@
+"""Samples: repeatable, with image and labels in register, unknown labels left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.training.config import AugmentSection, TrainingConfig, check_config
+from napari_coseg.training.samples import SampleDataset, class_weights, training_set
+from napari_coseg.training.split import split
+from napari_coseg.types import CosegError
+
+PLAIN = AugmentSection(
+    stain=0, brightness=0, blur=0, noise=0, jpeg=0, instance_scale=(1, 1), region_scale=(1, 1)
+)
+
+
+def samples(config: TrainingConfig, settings: AugmentSection, **kwargs: Any) -> SampleDataset:
+    sets = []
+    for section in config.data:
+        dataset = FolderDataset(section.path)
+        sets.append(training_set(dataset, dataset.items, section, config.model))
+    return SampleDataset(
+        sets, config.model, settings, kwargs.get("count", 8), kwargs.get("seed", 0)
+    )
+
+
+def test_a_number_always_gives_the_same_sample(raw_config: dict[str, Any]) -> None:
+    config = check_config(raw_config)
+    one, two = (samples(config, AugmentSection()) for _ in range(2))
+    late = two[5]
+    for name, value in one[5].items():
+        assert torch.equal(value, late[name]), name
+    assert not torch.equal(one[4]["image"], late["image"])
+    other = samples(config, AugmentSection(), seed=1)
+    assert not torch.equal(other[5]["image"], late["image"])
+
+
+def test_image_and_labels_stay_in_register(tmp_path: Path, raw_config: dict[str, Any]) -> None:
+    """Every pixel of the picture says in its colour what its label is."""
+    rng = np.random.default_rng(0)
+    blocks = np.kron(rng.permutation(64).reshape(8, 8), np.ones((16, 16), int)).astype(np.uint16)
+    for folder in ("images", "instances", "classes", "regions"):
+        (tmp_path / folder).mkdir()
+    picture = np.stack([blocks * 4 % 256] * 3, -1).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "images" / "a.png")
+    Image.fromarray(blocks).save(tmp_path / "instances" / "a.png")
+    Image.fromarray((blocks % 4).astype(np.uint8)).save(tmp_path / "classes" / "a.png")
+    Image.fromarray((blocks % 2).astype(np.uint8)).save(tmp_path / "regions" / "a.png")
+    (tmp_path / "dataset.toml").write_text(
+        'mpp = 0.5\nregion_classes = ["gland"]\n'
+        'instance_classes = ["inflammatory", "epithelial", "spindle"]\n'
+    )
+    raw_config["data"] = [{"path": tmp_path}]
+    drawn = samples(check_config(raw_config), PLAIN, count=12)
+    seen = 0
+    for index in range(12):
+        sample = drawn[index]
+        colour = sample["image"].numpy()[..., 0].astype(int)
+        labels = np.kron(sample["instances"].numpy(), np.ones((2, 2), int))
+        # Smoothing between blocks blurs their borders; most of each block must agree exactly.
+        inside = labels >= 0
+        agree = (colour == labels * 4 % 256)[inside]
+        if inside.sum() > 500:
+            seen += 1
+            assert agree.mean() > 0.7, index
+        classes = sample["classes"].numpy()
+        known = sample["instances"].numpy() > 0
+        assert (classes[known] == sample["instances"].numpy()[known] % 4).all()
+    assert seen > 3
+
+
+def test_missing_labels_are_unknown_not_background(
+    tmp_path: Path, raw_config: dict[str, Any]
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "instances").mkdir()
+    Image.fromarray(np.full((80, 80, 3), 200, np.uint8)).save(tmp_path / "images" / "a.png")
+    labels = np.zeros((80, 80), np.uint16)
+    labels[20:60, 20:60] = 3
+    Image.fromarray(labels).save(tmp_path / "instances" / "a.png")
+    (tmp_path / "dataset.toml").write_text("mpp = 0.5\n")
+    raw_config["data"] = [{"path": tmp_path}]
+    sample = samples(check_config(raw_config), PLAIN)[0]
+    instances, classes = sample["instances"].numpy(), sample["classes"].numpy()
+    assert (sample["regions"] == 255).all()
+    assert (classes[instances > 0] == 255).all()
+    assert (classes[instances == 0] == 0).all()
+    assert (classes[instances < 0] == 255).all()
+    assert not sample["hv"].numpy()[:, instances <= 0].any()
+
+
+def test_unknown_class_names_are_named(raw_config: dict[str, Any]) -> None:
+    raw_config["model"]["instance_classes"] = ["inflammatory", "epithelial"]
+    with pytest.raises(CosegError, match="spindle"):
+        samples(check_config(raw_config), PLAIN)
+    raw_config["data"][0]["instance_names"] = {"spindle": "ignore"}
+    assert samples(check_config(raw_config), PLAIN).sets[0].instance_ids[3] == 255
+
+
+def test_rare_classes_weigh_more_up_to_the_cap(raw_config: dict[str, Any]) -> None:
+    drawn = samples(check_config(raw_config), PLAIN)
+    weights = class_weights(drawn.sets, 3)
+    assert weights[0] == 1
+    assert weights.min() == 1
+    assert weights.max() <= 4
+
+
+def test_folds_hold_out_every_item_once(generated: Path, raw_config: dict[str, Any]) -> None:
+    items = FolderDataset(generated).items
+    held = []
+    for fold in range(3):
+        raw_config["split"] = {"by": "image", "folds": 3, "fold": fold}
+        train, out = split(items, check_config(raw_config).split)
+        assert {i.name for i in train}.isdisjoint(i.name for i in out)
+        held += [i.name for i in out]
+    assert sorted(held) == [i.name for i in items]
+
+
+def test_a_group_stays_together(generated: Path, raw_config: dict[str, Any]) -> None:
+    items = FolderDataset(generated).items
+    raw_config["split"] = {"by": "group", "folds": 2}
+    train, held = split(items, check_config(raw_config).split)
+    assert {i.group for i in train}.isdisjoint(i.group for i in held)
