@@ -201,7 +201,7 @@ def _lumens(
     """Thickness of the wall in µm, and the space inside of it."""
     count = int(glands.max())
     usual = rng.uniform(15.0, 24.0)
-    deepest = np.zeros(count + 1)
+    deepest = np.zeros(count + 1, np.float32)
     np.maximum.at(deepest, glands.ravel(), depth.ravel())
     thickness = usual * np.exp(rng.normal(0, 0.12, count + 1))
     thickness = np.minimum(thickness, 0.72 * np.maximum(deepest, 1.0))

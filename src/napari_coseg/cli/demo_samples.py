@@ -1,0 +1,76 @@
+"""Pictures of the demo: a real stained one that scikit-image ships, and a generated one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_coseg.datasets.synthetic_histology import SyntheticTile, generate_tile
+
+#: Names of the pictures, which their files begin with.
+REAL, GENERATED = "immunohistochemistry", "generated"
+
+#: µm per pixel of scikit-image's picture, which says nothing of it. Estimated from its nuclei:
+#: those of lymphocytes are about 11 pixels long and those of the epithelium 22 (upper quartile),
+#: where CoNSeP's measure 5 and 9 µm.
+REAL_MPP = 0.4
+
+#: Side and pixel size of the generated tile: a CoNSeP tile's.
+GENERATED_SHAPE, GENERATED_MPP = (1000, 1000), 0.25
+
+GENERATED_SEED = 2
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of the demo.
+
+    Attributes
+    ----------
+    name : str
+    image : ndarray of uint8, (rows, columns, 3)
+    mpp : float
+        µm per pixel.
+    note : str
+        What a person should know about it.
+    truth : SyntheticTile or None
+        Exact labels, where there are any.
+    """
+
+    name: str
+    image: npt.NDArray[np.uint8]
+    mpp: float
+    note: str
+    truth: SyntheticTile | None = None
+
+
+def real_sample() -> Sample:
+    """Colon stained with DAB and haematoxylin, as scikit-image ships it; read from disk."""
+    from skimage import data
+
+    return Sample(
+        REAL,
+        np.asarray(data.immunohistochemistry(), np.uint8),  # type: ignore[no-untyped-call]
+        REAL_MPP,
+        f"real colon, DAB and haematoxylin (scikit-image); pixel size not stated, taken as "
+        f"{REAL_MPP:g} µm from the size of its nuclei",
+    )
+
+
+def generated_sample() -> Sample:
+    """Generate an H&E-like colon tile with exact truth."""
+    tile = generate_tile(GENERATED_SEED, GENERATED_SHAPE, GENERATED_MPP)
+    return Sample(
+        GENERATED,
+        tile.image,
+        tile.mpp,
+        f"generated, H&E-like, with exact truth; {tile.mpp:g} µm a pixel",
+        tile,
+    )
+
+
+#: What the demo shows, in this order.
+SAMPLES: tuple[Callable[[], Sample], ...] = (real_sample, generated_sample)
