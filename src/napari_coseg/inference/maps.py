@@ -66,7 +66,7 @@ class TileMaps:
         self._settings = settings
         self._timings = timings or Timings()
         self._after_tiles = after_tiles or (lambda count: None)
-        self.grid = TileGrid(scale.shape, runner.tile, settings.overlap)
+        self.grid = TileGrid(scale.shape, runner.tile, settings.overlap_of(runner.tile))
         self._group = _even_groups(len(self.grid), runner.largest_batch)
         self._cache: OrderedDict[int, _Tile] = OrderedDict()
         self._cached_bytes = 0
@@ -190,7 +190,7 @@ class TileMaps:
         size = (inner[2] - inner[0], inner[3] - inner[1])
         total = np.zeros((self._runner.channels, *size), np.float32)
         weights = np.zeros(size, np.float32)
-        ramp = _ramp(self.grid.tile // stride, self._settings.overlap // stride)
+        ramp = _ramp(self.grid.tile // stride, self.grid.overlap // stride)
         needed = self._needed(box)
         for index in self._computed(needed):
             with self._timings.of("blend"):

@@ -18,13 +18,14 @@ class PredictSettings:
 
     Attributes
     ----------
-    overlap : int
+    overlap : int or None
         Pixels by which neighbouring tiles overlap at least, at each task's own scale; a multiple
-        of 4, below half a tile.
+        of 4, at most half a tile. None takes a sixth of the tile.
     tta : bool
         Average over the four flips; four times the work.
-    padding : {"reflect", "white"}
-        What surrounds an image that is smaller than a tile.
+    padding : {"white", "reflect"}
+        What surrounds an image that is smaller than a tile: white, as in training, or the image
+        mirrored.
     min_region_um2 : float
         Region parts (and holes) below this area in µm² take the class around them; 0 keeps all.
         Where the pixel size is unknown it is the model's.
@@ -50,9 +51,9 @@ class PredictSettings:
         If a value is out of its range.
     """
 
-    overlap: int = 64
+    overlap: int | None = None
     tta: bool = False
-    padding: Literal["reflect", "white"] = "reflect"
+    padding: Literal["white", "reflect"] = "white"
     min_region_um2: float = 0.0
     instances: InstanceSettings = field(default_factory=InstanceSettings)
     batch: int | None = None
@@ -63,10 +64,10 @@ class PredictSettings:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        if self.overlap < 0 or self.overlap % 4:
+        if self.overlap is not None and (self.overlap < 0 or self.overlap % 4):
             raise CosegError(f"overlap must be a multiple of 4 and not negative: {self.overlap}.")
-        if self.padding not in ("reflect", "white"):
-            raise CosegError(f'padding must be "reflect" or "white": {self.padding!r}.')
+        if self.padding not in ("white", "reflect"):
+            raise CosegError(f'padding must be "white" or "reflect": {self.padding!r}.')
         if not 0 <= self.min_region_um2 < float("inf"):
             raise CosegError(f"min_region_um2 must not be negative: {self.min_region_um2}.")
         if self.batch is not None and self.batch < 1:
@@ -79,6 +80,10 @@ class PredictSettings:
             )
         if self.workers is not None and self.workers < 0:
             raise CosegError(f"workers must not be negative: {self.workers}.")
+
+    def overlap_of(self, tile: int) -> int:
+        """Return the overlap of tiles of a side."""
+        return tile // 24 * 4 if self.overlap is None else self.overlap
 
     def as_dict(self) -> dict[str, Any]:
         """Return all settings as plain values, for records."""

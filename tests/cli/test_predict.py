@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_coseg.cli.main import main
+from napari_coseg.weights import loading
+from tests.inference.fake import FakeModel, ReadingNetwork, picture
+
+TRUTH = picture(100, 120, 20)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        Image.fromarray(TRUTH.image).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
+    fake = FakeModel()
+    monkeypatch.setattr(loading, "load_model", lambda name, device: fake)
+    return fake
+
+
+def predict(*words: object) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(["predict", *map(str, words), "--device", "cpu"])
+    return int(left.value.code or 0)
+
+
+def test_images_become_files(
+    source: Path, tmp_path: Path, model: FakeModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert predict(source, "--out", out, "--mpp", 0.25) == 0
+    written = capsys.readouterr().out
+    assert "not a medical device" in written
+    assert "3 done" in written
+    for name in "abc":
+        for ending in ("_regions.tif", "_instances.tif", "_objects.csv", ".geojson"):
+            assert (out / f"{name}{ending}").is_file()
+    assert predict(source, "--out", out, "--mpp", 0.25) == 0
+    assert "3 skipped" in capsys.readouterr().out
+
+
+def test_an_assumed_pixel_size_is_told_once(
+    source: Path, tmp_path: Path, model: FakeModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(source, "--out", tmp_path / "out") == 0
+    written = capsys.readouterr().out
+    assert written.count("No pixel size in a.png: assuming 0.25 µm, from the model.") == 1
+    assert written.count("No pixel size") == 1
+    assert "The same holds for 2 other images" in written
+
+
+def test_a_failure_exits_with_1(
+    source: Path, tmp_path: Path, model: FakeModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source / "b.png").write_bytes(b"")
+    assert predict(source, "--out", tmp_path / "out") == 1
+    written = capsys.readouterr()
+    assert "b: " in written.err
+    assert "is empty" in written.err
+    assert "2 done, 1 failed" in written.out
+    assert "failures.csv" in written.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--shard", "3/2"], "A shard is written i/n"),
+        (["--mpp", "0"], "positive number of µm"),
+        (["--mpp", "nan"], "positive number of µm"),
+        (["--device", "cuda:99"], "no device cuda:99"),
+        (["--device", "toaster"], "toaster is no device"),
+    ],
+)
+def test_senseless_wishes_start_nothing(
+    source: Path,
+    tmp_path: Path,
+    model: FakeModel,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as left:
+        main(["predict", str(source), "--out", str(out), *words])
+    assert left.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_missing_images_and_models_start_nothing(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert predict(tmp_path / "none.png", "--out", out) == 2
+    assert "does not exist" in capsys.readouterr().err
+    assert predict(source, "--out", out, "--model", "no-such-model") == 2
+    assert "no-such-model" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_mixing_is_refused_and_can_be_forced(
+    source: Path,
+    tmp_path: Path,
+    model: FakeModel,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    assert predict(source, "--out", out) == 0
+    other = FakeModel(sha256="cd" * 32)
+    monkeypatch.setattr(loading, "load_model", lambda name, device: other)
+    before = (out / "run.json").read_bytes()
+    assert predict(source, "--out", out) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (out / "run.json").read_bytes() == before
+    assert predict(source, "--out", out, "--overwrite") == 0
+    assert "3 done" in capsys.readouterr().out
+    assert json.loads((out / "run.json").read_text("utf-8"))["model_sha256"] == "cd" * 32
+
+
+def test_shards_do_their_part(
+    source: Path, tmp_path: Path, model: FakeModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert predict(source, "--out", out, "--shard", "1/2") == 0
+    assert sorted(path.name for path in out.glob("*.geojson")) == ["a.geojson", "c.geojson"]
+    assert predict(source, "--out", out, "--shard", "2/2") == 0
+    assert len(list(out.glob("*.geojson"))) == 3
+    assert set(json.loads((out / "run.json").read_text("utf-8"))["images"]) == {"a", "b", "c"}
+    assert predict(source, "--out", out, "--shard", "4/4") == 0
+    assert "No image in this part" in capsys.readouterr().out
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence(
+    source: Path,
+    tmp_path: Path,
+    model: FakeModel,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import errno
+
+    from napari_coseg.inference import files
+
+    def full(path: Path, *rest: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(files, "write_objects", full)
+    assert predict(source, "--out", tmp_path / "out") == 1
+    assert "the disk is full" in capsys.readouterr().err
+
+
+def test_ctrl_c_exits_with_130(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(ReadingNetwork):
+        def forward(self, *rest: object, **more: object) -> object:  # type: ignore[override]
+            raise KeyboardInterrupt
+
+    fake = FakeModel(Interrupted())
+    monkeypatch.setattr(loading, "load_model", lambda name, device: fake)
+    out = tmp_path / "out"
+    assert predict(source, "--out", out) == 130
+    assert sorted(path.name for path in out.iterdir()) == ["records", "run.json"]
+
+
+def test_flips_are_averaged_on_wish(source: Path, tmp_path: Path, model: FakeModel) -> None:
+    assert isinstance(model.network, ReadingNetwork)
+    assert predict(source / "a.png", "--out", tmp_path / "one", "--mpp", 0.25) == 0
+    plain = model.network.tiles
+    assert predict(source / "a.png", "--out", tmp_path / "two", "--mpp", 0.25, "--tta") == 0
+    assert model.network.tiles == 5 * plain
+    assert json.loads((tmp_path / "two" / "run.json").read_text("utf-8"))["settings"]["tta"]
+
+
+def test_the_number_of_pixels_agrees(source: Path, tmp_path: Path, model: FakeModel) -> None:
+    from napari_coseg.imaging.labels import read_labels
+
+    assert predict(source / "a.png", "--out", tmp_path, "--mpp", 0.25) == 0
+    labels = read_labels(tmp_path / "a_instances.tif", expected_shape=TRUTH.labels.shape)
+    assert ((labels > 0) == (TRUTH.labels > 0)).mean() > 0.95
+    assert np.unique(labels).size == len(TRUTH.classes) + 1

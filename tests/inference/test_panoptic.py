@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_coseg.imaging.source import ArraySource
+from napari_coseg.inference.panoptic import segment_image
+from napari_coseg.inference.settings import PredictSettings
+from napari_coseg.inference.stream import Cancelled
+from napari_coseg.types import OBJECT_COLUMNS, CosegError, PanopticResult
+from tests.inference.fake import FakeModel, ReadingNetwork, Truth, card, picture, same_objects
+
+
+def settings(**values: object) -> PredictSettings:
+    return PredictSettings(**{"overlap": 16, "halo": 24, **values})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def truth() -> Truth:
+    return picture(300, 420, 150)
+
+
+@pytest.fixture(scope="module")
+def whole(truth: Truth) -> PanopticResult:
+    return segment_image(truth.image, FakeModel(), mpp=0.25, settings=settings())
+
+
+def overlap(found: np.ndarray, true: np.ndarray) -> dict[int, tuple[int, float]]:
+    """For each true object the object found at most of its pixels, and their IoU."""
+    result = {}
+    for label in range(1, int(true.max()) + 1):
+        inside = true == label
+        best = int(np.bincount(found[inside]).argmax())
+        result[label] = (best, (inside & (found == best)).sum() / (inside | (found == best)).sum())
+    return result
+
+
+def test_perfect_maps_give_the_objects_back(truth: Truth, whole: PanopticResult) -> None:
+    assert whole.instances is not None
+    assert whole.regions is not None
+    assert len(whole.objects) == len(truth.classes) > 80
+    found = overlap(whole.instances, truth.labels)
+    assert len({label for label, _ in found.values()}) == len(truth.classes)
+    assert min(iou for _, iou in found.values()) > 0.8
+    classes = dict(zip(whole.objects["label"], whole.objects["class"], strict=True))
+    assert all(classes[found[label][0]] == kind for label, kind in truth.classes.items())
+    assert (whole.regions != truth.regions).mean() < 0.03
+    parents = dict(zip(whole.objects["label"], whole.objects["region"], strict=True))
+    for label, (mine, _) in found.items():
+        inside = truth.regions[truth.labels == label].mean()
+        if inside in (0.0, 1.0) and parents[mine] != inside:
+            # Regions run at a quarter of the resolution: their border lies within 4 pixels.
+            rows, columns = np.nonzero(truth.labels == label)
+            around = truth.regions[
+                max(0, rows.min() - 8) : rows.max() + 9,
+                max(0, columns.min() - 8) : columns.max() + 9,
+            ]
+            assert 0 < around.mean() < 1
+
+
+def test_the_table_tells_the_facts_of_the_label_image(whole: PanopticResult) -> None:
+    assert whole.instances is not None
+    objects = whole.objects
+    assert tuple(objects.columns[: len(OBJECT_COLUMNS)]) == OBJECT_COLUMNS
+    np.testing.assert_array_equal(objects["label"], np.arange(1, whole.instances.max() + 1))
+    for entry in objects.itertuples():
+        rows, columns = np.nonzero(whole.instances == entry.label)
+        assert entry.area_px == len(rows)
+        assert entry.area_um2 == pytest.approx(len(rows) / 16)
+        assert (entry.row, entry.column) == pytest.approx((rows.mean(), columns.mean()))
+        box = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
+        assert (entry.row0, entry.column0, entry.row1, entry.column1) == box
+        assert 0.5 < entry.score <= 1
+        assert entry.class_name in ("round", "long")
+        assert entry.region_name == ("background", "gland")[entry.region]
+    order = objects[["row0", "column0"]].to_numpy().tolist()
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize(
+    ("block", "halo", "more"),
+    [
+        (64, 24, {}),
+        (101, 24, {"batch": 4}),
+        (101, 24, {"workers": 2}),
+        (90, 0, {}),
+        (2048, 24, {"cache_bytes": 0}),
+    ],
+)
+def test_blocks_do_not_change_the_result(
+    truth: Truth, whole: PanopticResult, block: int, halo: int, more: dict[str, object]
+) -> None:
+    asked = settings(block=block, halo=halo, **more)
+    result = segment_image(truth.image, FakeModel(), mpp=0.25, settings=asked)
+    np.testing.assert_array_equal(result.instances, whole.instances)
+    np.testing.assert_array_equal(result.regions, whole.regions)
+    pd.testing.assert_frame_equal(result.objects, whole.objects, rtol=1e-9)
+
+
+def test_an_object_larger_than_the_halo_is_whole_and_once() -> None:
+    large = picture(260, 260, 12, seed=3, radius=60)
+    one = segment_image(large.image, FakeModel(), mpp=0.25, settings=settings())
+    asked = settings(block=64, halo=8, max_halo=256)
+    many = segment_image(large.image, FakeModel(), mpp=0.25, settings=asked)
+    assert one.instances is not None
+    assert many.instances is not None
+    assert same_objects(many.instances, one.instances)
+    assert one.instances.max() >= 3
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_each_task_runs_at_its_own_scale(truth: Truth, whole: PanopticResult, factor: int) -> None:
+    fine = np.kron(truth.image, np.ones((factor, factor, 1), np.uint8))
+    network = ReadingNetwork()
+    asked = settings(block=160)
+    result = segment_image(fine, FakeModel(network), mpp=0.25 / factor, settings=asked)
+    assert result.instances is not None
+    assert result.regions is not None
+    assert result.instances.shape == fine.shape[:2]
+    enlarged = np.kron(truth.labels, np.ones((factor, factor), np.int32))
+    found = overlap(result.instances, enlarged)
+    assert np.mean([iou > 0.7 for _, iou in found.values()]) > 0.95
+    areas = result.objects["area_um2"].sum(), whole.objects["area_um2"].sum()
+    assert areas[0] == pytest.approx(areas[1], rel=0.05)
+    assert whole.regions is not None
+    shrunk = result.regions[factor // 2 :: factor, factor // 2 :: factor]
+    assert (shrunk != whole.regions).mean() < 0.01
+    # As many tiles as the picture has at the model's scale.
+    assert network.tiles == (7 * 9) + (2 * 2)
+
+
+def test_coarse_images_are_enlarged_for_the_model(truth: Truth) -> None:
+    coarse = np.ascontiguousarray(truth.image[::2, ::2])
+    result = segment_image(coarse, FakeModel(), mpp=0.5, settings=settings(block=100))
+    assert result.instances is not None
+    assert result.instances.shape == coarse.shape[:2]
+    present = np.unique(result.instances)
+    np.testing.assert_array_equal(present, np.arange(len(result.objects) + 1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2000), (5, 3), (64, 64), (65, 63)])
+@pytest.mark.parametrize("mpp", [0.1, 0.25, 1.0])
+def test_small_and_odd_shapes(shape: tuple[int, int], mpp: float) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    result = segment_image(image, FakeModel(), mpp=mpp, settings=settings(block=300))
+    assert result.regions is not None
+    assert result.instances is not None
+    assert result.regions.shape == result.instances.shape == shape
+    assert result.regions.dtype == np.uint8
+    assert result.instances.dtype == np.int32
+    assert len(result.objects) == result.instances.max()
+
+
+def test_one_colour_has_no_objects() -> None:
+    result = segment_image(np.zeros((100, 100, 3), np.uint8), FakeModel(), mpp=0.25)
+    assert result.instances is not None
+    assert not result.instances.any()
+    assert len(result.objects) == 0
+    assert list(result.objects.columns[: len(OBJECT_COLUMNS)]) == list(OBJECT_COLUMNS)
+
+
+def test_an_unknown_pixel_size_is_assumed_and_told(
+    truth: Truth, whole: PanopticResult, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = ArraySource(truth.image, name="tile_7")
+    result = segment_image(source, FakeModel(), settings=settings())
+    np.testing.assert_array_equal(result.instances, whole.instances)
+    assert result.mpp is None
+    assert result.objects["area_um2"].isna().all()
+    told = "No pixel size in tile_7: assuming 0.25 µm, from the model."
+    assert result.metadata["notes"] == [told]
+    assert [record.message for record in caplog.records] == [told]
+    assert (result.metadata["mpp"], result.metadata["mpp_origin"]) == (0.25, "assumed")
+
+
+def test_the_images_own_pixel_size_is_used(truth: Truth) -> None:
+    result = segment_image(ArraySource(truth.image, mpp=0.25), FakeModel(), settings=settings())
+    assert (result.mpp, result.metadata["mpp_origin"]) == (0.25, "image")
+    assert result.metadata["notes"] == []
+
+
+@pytest.mark.parametrize("mpp", [0.0, -1.0, math.nan, math.inf])
+def test_a_senseless_pixel_size_is_refused(mpp: float) -> None:
+    with pytest.raises(CosegError, match="positive number of µm"):
+        segment_image(np.zeros((8, 8, 3), np.uint8), FakeModel(), mpp=mpp)
+
+
+def test_a_model_of_one_task_runs_that_one(truth: Truth, whole: PanopticResult) -> None:
+    no_regions = card().model_copy(update={"region_classes": (), "region_mpp": None})
+    result = segment_image(
+        truth.image, FakeModel(card=no_regions), mpp=0.25, settings=settings(block=100)
+    )
+    assert result.regions is None
+    np.testing.assert_array_equal(result.instances, whole.instances)
+    assert set(result.objects["region"]) == {0}
+    assert set(result.objects["region_name"]) == {""}
+    no_objects = card().model_copy(update={"instance_classes": (), "instance_mpp": None})
+    result = segment_image(
+        truth.image, FakeModel(card=no_objects), mpp=0.25, settings=settings(block=100)
+    )
+    assert result.instances is None
+    np.testing.assert_array_equal(result.regions, whole.regions)
+    assert len(result.objects) == 0
+
+
+def test_region_specks_can_be_removed_whatever_the_blocks(truth: Truth) -> None:
+    image = truth.image.copy()
+    image[10:22, 380:392, 2] = 128  # 144 px = 9 µm² of region
+    kept = segment_image(image, FakeModel(), mpp=0.25, settings=settings())
+    gone = segment_image(image, FakeModel(), mpp=0.25, settings=settings(min_region_um2=30.0))
+    blocks = settings(min_region_um2=30.0, block=97)
+    other = segment_image(image, FakeModel(), mpp=0.25, settings=blocks)
+    assert kept.regions is not None
+    assert gone.regions is not None
+    assert kept.regions[12:20, 382:390].all()
+    assert not gone.regions[:40, 360:].any()
+    np.testing.assert_array_equal(gone.regions, other.regions)
+
+
+def test_progress_counts_all_tiles_and_cancel_stops(truth: Truth) -> None:
+    seen: list[tuple[int, int]] = []
+    segment_image(
+        truth.image,
+        FakeModel(),
+        mpp=0.25,
+        settings=settings(block=100),
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen[-1][0] == seen[-1][1] == 7 * 9 + 2 * 2
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    network = ReadingNetwork()
+    with pytest.raises(Cancelled):
+        segment_image(truth.image, FakeModel(network), mpp=0.25, cancel=lambda: network.tiles > 5)
+    assert network.tiles <= 7
