@@ -369,6 +369,11 @@ def _scores(run: _Run, result: ValidationResult) -> dict[str, Any]:
     }
 
 
+def held_out_sets(config: TrainingConfig) -> list[HeldOut]:
+    """Items that a run of this config holds out, by data set."""
+    return _load_sets(config)[1]
+
+
 def _load_sets(config: TrainingConfig) -> tuple[list[TrainingSet], list[HeldOut]]:
     sets, held_out = [], []
     for section in config.data:
