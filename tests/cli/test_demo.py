@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_coseg.cli import demo_samples
-from napari_coseg.cli.demo import MARKER, METRICS, demo, prepare_folder
+from napari_coseg.cli.demo import MARKER, METRICS, demo, prepare_folder, truth_picture
 from napari_coseg.cli.demo_samples import GENERATED, REAL, Sample
 from napari_coseg.cli.demo_scores import class_of_objects, score_tile
 from napari_coseg.datasets.synthetic_histology import generate_tile
@@ -202,6 +202,23 @@ def test_perfect_prediction_scores_one() -> None:
     changed = score_tile("tile", result, truth).set_index("class")["pq"]
     assert changed["all"] == 1.0
     assert changed[truth.instance_classes.name_of(kinds[1])] < 1.0
+
+
+def test_truth_is_drawn_in_the_colours_of_the_result() -> None:
+    truth = generate_tile(0, (128, 128))
+    names = ["spindle", "epithelial"]
+    result = PanopticResult(
+        regions=None,
+        instances=None,
+        objects=pd.DataFrame(),
+        region_classes=ClassTable(),
+        instance_classes=ClassTable.from_names(names, {"epithelial": (1, 2, 253)}),
+    )
+    sample = Sample("tile", truth.image, truth.mpp, "", truth)
+    picture = truth_picture(sample, result)[:128, :128]
+    rim = (picture == (1, 2, 253)).all(axis=2)
+    assert rim.sum() > 50
+    assert (truth.classes[rim] == truth.instance_classes.names.index("epithelial") + 1).all()
 
 
 @pytest.mark.skipif(

@@ -70,7 +70,7 @@ def demo(
         record["pictures"][sample.name] = {"note": sample.note, **facts}
         console.print(f"{_summary(result)}, in {facts['seconds']['all']:.1f} s")
         if sample.truth is not None:
-            _write_picture(out / f"{sample.name}_truth.png", _truth_picture(sample))
+            _write_picture(out / f"{sample.name}_truth.png", truth_picture(sample, result))
             scores = score_tile(sample.name, result, sample.truth)
             _write_text(out / METRICS, scores.to_csv(index=False, lineterminator="\n"))
             console.print(score_table(scores))
@@ -156,24 +156,34 @@ def _overlay_picture(image: npt.NDArray[np.uint8], result: PanopticResult) -> np
     return add_legend(drawn, strip)
 
 
-def _truth_picture(sample: Sample) -> npt.NDArray[np.uint8]:
-    """Truth over the image, drawn as a result is."""
+def truth_picture(sample: Sample, result: PanopticResult) -> npt.NDArray[np.uint8]:
+    """Draw truth over the image, in the colours that `result` has for the same classes."""
     import pandas as pd
 
     from napari_coseg.cli.demo_scores import class_of_objects
-    from napari_coseg.types import PanopticResult
+    from napari_coseg.types import ClassTable, PanopticResult
 
     truth = sample.truth
     assert truth is not None
     kinds = class_of_objects(truth)
+    tables = (
+        ClassTable.from_names(
+            true.names, {info.name: info.colour for table in (true, own) for info in table}
+        )
+        for true, own in (
+            (truth.region_classes, result.region_classes),
+            (truth.instance_classes, result.instance_classes),
+        )
+    )
+    region_classes, instance_classes = tables
     return _overlay_picture(
         sample.image,
         PanopticResult(
             regions=truth.regions,
             instances=truth.instances,
             objects=pd.DataFrame({"label": list(kinds.keys()), "class": list(kinds.values())}),
-            region_classes=truth.region_classes,
-            instance_classes=truth.instance_classes,
+            region_classes=region_classes,
+            instance_classes=instance_classes,
             mpp=truth.mpp,
         ),
     )

@@ -53,7 +53,7 @@ def real_sample() -> Sample:
 
     return Sample(
         REAL,
-        np.asarray(data.immunohistochemistry(), np.uint8),  # type: ignore[no-untyped-call]
+        np.asarray(data.immunohistochemistry(), np.uint8),
         REAL_MPP,
         f"real colon, DAB and haematoxylin (scikit-image); pixel size not stated, taken as "
         f"{REAL_MPP:g} µm from the size of its nuclei",

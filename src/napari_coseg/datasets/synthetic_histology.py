@@ -143,7 +143,7 @@ def _nucleus_truth(
 
 def _keep_largest_pieces(labels: npt.NDArray[np.int32], smallest: float) -> None:
     """Clear, in place, all but the largest 8-connected piece of each label, and small ones."""
-    pieces = connected(labels, connectivity=2)  # type: ignore[no-untyped-call]
+    pieces = connected(labels, connectivity=2)
     sizes = np.bincount(pieces.ravel())
     belongs = np.zeros(sizes.size, np.int32)
     belongs[pieces.ravel()] = labels.ravel()
