@@ -82,8 +82,8 @@ def test_bfloat16_in_and_out(length, step):
 
 
 def test_float64_gradients_by_finite_differences():
-    arguments = make(7, channels=3, states=2, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda *a: selective_scan(*a, chunk=3), arguments)
+    arguments = make(5, channels=2, states=2, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda *a: selective_scan(*a, chunk=2), arguments)
 
 
 def test_a_large_state_and_a_long_scan():
@@ -321,7 +321,7 @@ def test_module_learns_to_remember():
     sign = torch.tensor([1.0, -1.0]).repeat(8)
     x = torch.randn(16, 12, 8)
     x[:, 0] = sign[:, None] * 2
-    for _ in range(100):
+    for _ in range(60):
         loss = (head(model(x))[:, -1, 0] - sign).square().mean()
         optimiser.zero_grad()
         loss.backward()
