@@ -79,9 +79,8 @@ def main() -> None:
     clock = time.perf_counter if options.clock == "wall" else time.process_time
 
     scans = [reference_scan, selective_scan]
-    print(
-        f"torch {torch.__version__}, {options.device}, {torch.get_num_threads()} threads, {options.clock} time"
-    )
+    threads = torch.get_num_threads()
+    print(f"torch {torch.__version__}, {options.device}, {threads} threads, {options.clock} time")
     ratios = []
     for batch, length, channels, states in SIZES:
         size = f"batch {batch:2}, L {length:4}, D {channels:3}, N {states:2}"
