@@ -66,15 +66,16 @@ def test_an_object_in_the_halo_alone_is_none_of_the_blocks_business() -> None:
     assert len(first.kept) == 0
 
 
-def test_a_ring_around_a_corner_is_written_by_the_block_of_its_centre() -> None:
-    labels = np.zeros((8, 20), np.int32)
-    # Open to the right: its centre, in the second block, is not part of it.
-    labels[1, 6:20] = labels[6, 6:20] = 1
-    labels[1:7, 6:8] = 1
-    _, first = run(labels, 0)
-    assert len(first.kept) == 0
-    _, second = run(labels, 1)
-    assert len(second.kept) == 1
+def test_an_object_goes_to_the_block_of_its_centre_even_if_it_does_not_touch_it() -> None:
+    labels = np.zeros((20, 20), np.int32)
+    # A corner in the first block, its arms in the second and third: the centre is in the fourth.
+    labels[9, 9:16] = labels[9:16, 9] = 1
+    grid, window = BlockGrid((20, 20), 10), (0, 0, 20, 20)
+    kept = [
+        len(claim(labels, table(labels, window), 0 * labels, core, window, grid, number).kept)
+        for number, core in enumerate(grid)
+    ]
+    assert kept == [0, 0, 0, 1]
 
 
 def test_taken_pixels_stay_taken_and_mostly_taken_objects_are_dropped() -> None:

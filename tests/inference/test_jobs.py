@@ -50,7 +50,7 @@ def test_our_own_results_are_no_images(tmp_path: Path) -> None:
 
 
 def test_a_file_named_twice_is_done_once(tmp_path: Path) -> None:
-    (path,) = make(tmp_path, "a.png")
+    path, _ = make(tmp_path, "a.png", "sub/other.txt")
     jobs = find_jobs([path, tmp_path, tmp_path / "sub" / ".." / "a.png"], tmp_path / "out")
     assert len(jobs) == 1
 

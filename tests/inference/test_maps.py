@@ -165,3 +165,17 @@ def test_what_surrounds_a_small_image(padding: str, brightness: int) -> None:
     inside[28:33, 24:33] = True
     assert (tile[inside] == 100).all()
     assert (tile[~inside] == brightness).all()
+
+
+def test_alignment_adds_no_white_line_to_a_large_image() -> None:
+    seen: list[np.ndarray] = []
+
+    class Spy(TileBound):
+        def forward(self, images: Tensor, tasks: Sequence[str]) -> CosegOutput:
+            seen.extend((images[:, 0] * 255).round().numpy())
+            return super().forward(images, tasks)
+
+    maps = make(np.full((65, 67, 3), 100, np.uint8), Spy(), padding="white")
+    maps.window((0, 0, 65, 67))
+    assert maps.grid.rows[-1] + 64 > 65
+    assert all((tile == 100).all() for tile in seen)

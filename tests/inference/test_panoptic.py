@@ -15,7 +15,7 @@ from tests.inference.fake import FakeModel, ReadingNetwork, Truth, card, picture
 
 
 def settings(**values: object) -> PredictSettings:
-    return PredictSettings(**{"overlap": 16, "halo": 24, **values})  # type: ignore[arg-type]
+    return PredictSettings(**{"overlap": 16, "halo": 24, "padding": "reflect", **values})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +123,18 @@ def test_each_task_runs_at_its_own_scale(truth: Truth, whole: PanopticResult, fa
     enlarged = np.kron(truth.labels, np.ones((factor, factor), np.int32))
     found = overlap(result.instances, enlarged)
     assert np.mean([iou > 0.7 for _, iou in found.values()]) > 0.95
+    places = result.objects.set_index("label")[["row", "column"]]
+    for label, (mine, _) in found.items():
+        centre = np.argwhere(enlarged == label).mean(0)
+        assert np.abs(places.loc[mine] - centre).max() < factor
+    # The network's own edges are worth a pixel at its scale, whatever the image's.
     areas = result.objects["area_um2"].sum(), whole.objects["area_um2"].sum()
-    assert areas[0] == pytest.approx(areas[1], rel=0.05)
+    assert areas[0] == pytest.approx(areas[1], rel=0.3)
     assert whole.regions is not None
     shrunk = result.regions[factor // 2 :: factor, factor // 2 :: factor]
     assert (shrunk != whole.regions).mean() < 0.01
     # As many tiles as the picture has at the model's scale.
-    assert network.tiles == (7 * 9) + (2 * 2)
+    assert network.tiles == (6 * 9) + (2 * 2)
 
 
 def test_coarse_images_are_enlarged_for_the_model(truth: Truth) -> None:
@@ -208,15 +213,15 @@ def test_a_model_of_one_task_runs_that_one(truth: Truth, whole: PanopticResult) 
 
 def test_region_specks_can_be_removed_whatever_the_blocks(truth: Truth) -> None:
     image = truth.image.copy()
-    image[10:22, 380:392, 2] = 128  # 144 px = 9 µm² of region
+    image[8:48, 372:412, 2] = 128  # 1,600 px = 100 µm² of region
     kept = segment_image(image, FakeModel(), mpp=0.25, settings=settings())
-    gone = segment_image(image, FakeModel(), mpp=0.25, settings=settings(min_region_um2=30.0))
-    blocks = settings(min_region_um2=30.0, block=97)
+    gone = segment_image(image, FakeModel(), mpp=0.25, settings=settings(min_region_um2=150.0))
+    blocks = settings(min_region_um2=150.0, block=97)
     other = segment_image(image, FakeModel(), mpp=0.25, settings=blocks)
     assert kept.regions is not None
     assert gone.regions is not None
-    assert kept.regions[12:20, 382:390].all()
-    assert not gone.regions[:40, 360:].any()
+    assert kept.regions[16:40, 380:404].all()
+    assert not gone.regions[:60, 360:].any()
     np.testing.assert_array_equal(gone.regions, other.regions)
 
 
@@ -229,7 +234,7 @@ def test_progress_counts_all_tiles_and_cancel_stops(truth: Truth) -> None:
         settings=settings(block=100),
         progress=lambda done, total: seen.append((done, total)),
     )
-    assert seen[-1][0] == seen[-1][1] == 7 * 9 + 2 * 2
+    assert seen[-1][0] == seen[-1][1] == 6 * 9 + 2 * 2
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     network = ReadingNetwork()
     with pytest.raises(Cancelled):

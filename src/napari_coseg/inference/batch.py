@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from napari_coseg.inference.files import predict_file, result_paths, written_paths
 from napari_coseg.inference.jobs import Job
-from napari_coseg.inference.panoptic import model_facts
+from napari_coseg.inference.panoptic import check_mpp, model_facts
 from napari_coseg.inference.records import Fingerprint, Records, make_folder, plain
 from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.stream import Cancel, Cancelled, Model, Progress
@@ -56,11 +56,18 @@ class PredictionFolder:
         How to predict.
     mpp : float or None
         µm per pixel of all images, instead of what their files say.
+
+    Raises
+    ------
+    CosegError
+        If the pixel size is not a positive number.
     """
 
     def __init__(
         self, out: Path, model: Model, settings: PredictSettings, mpp: float | None = None
     ) -> None:
+        if mpp is not None:
+            check_mpp(mpp)
         self.out = out
         self._model = model
         self._settings = settings

@@ -260,12 +260,17 @@ class TileMaps:
             (inside[1] - column, column + tile - inside[3]),
             (0, 0),
         )
-        if not any(map(any, margins)):
-            return pixels
-        if self._settings.padding == "white":
-            return np.pad(pixels, margins, constant_values=255)
+        # What the alignment of tiles adds to a large image must not look like an edge in it.
+        few = tuple(tuple(n if n < ALIGNMENT else 0 for n in sides) for sides in margins)
+        rest = tuple(tuple(n if n >= ALIGNMENT else 0 for n in sides) for sides in margins)
         # "symmetric" repeats the edge pixel, and so is defined for a side of one pixel.
-        return np.pad(pixels, margins, mode="symmetric")
+        if any(map(any, few)):
+            pixels = np.pad(pixels, few, mode="symmetric")
+        if any(map(any, rest)):
+            if self._settings.padding == "white":
+                return np.pad(pixels, rest, constant_values=255)
+            return np.pad(pixels, rest, mode="symmetric")
+        return pixels
 
     def _compute(
         self, group: int, tiles: list[npt.NDArray[np.uint8]], needed: Sequence[int]

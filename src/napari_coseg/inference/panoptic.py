@@ -63,12 +63,17 @@ def pixel_size(source: ImageSource, card: ModelCard, given: float | None = None)
         If the given size is not a positive number.
     """
     if given is not None:
-        if not (np.isfinite(given) and given > 0):
-            raise CosegError(f"The pixel size must be a positive number of µm: {given}.")
+        check_mpp(given)
         return PixelSize(float(given), "given")
     if source.mpp is not None:
         return PixelSize(source.mpp, "image")
     return PixelSize(card.instance_mpp or card.region_mpp, "assumed")
+
+
+def check_mpp(mpp: float) -> None:
+    """Raise `CosegError` if a pixel size is not a positive number."""
+    if not (np.isfinite(mpp) and mpp > 0):
+        raise CosegError(f"The pixel size must be a positive number of µm: {mpp}.")
 
 
 def segment_image(

@@ -77,6 +77,10 @@ class TaskRunner:
         else:
             self.stride, self.channels = int(config.instance_stride), 4 + config.instance_classes
         self.device = device_of(network)
+        if self.device.type == "cpu":
+            # The images come this way (see `_forward`); with weights to match, convolutions take
+            # a quarter less time. Values stay as they are.
+            network.to(memory_format=torch.channels_last)
         self.largest_batch = batch or default_batch(self.device)
         self._flips = _FLIPS if tta else _FLIPS[:1]
         # In the scale of uint8 pixels, so that a tile is touched twice and not three times.
