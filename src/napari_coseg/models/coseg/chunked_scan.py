@@ -161,7 +161,7 @@ class _Chunk:
 def _default_chunk(numbers: int, device: torch.device) -> int:
     """Positions whose states, `numbers` each, make buffers of the size that suits the device."""
     room = _CHUNK_NUMBERS if device.type == "cpu" else _CHUNK_NUMBERS_ELSEWHERE
-    return max(4, room // max(1, numbers))
+    return max(8, room // max(1, numbers))
 
 
 def _spans(length: int, chunk: int) -> list[slice]:
