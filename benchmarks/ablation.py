@@ -36,8 +36,9 @@ from napari_coseg.datasets.synthetic_histology import (
     write_dataset,
 )
 from napari_coseg.training.config import TrainingConfig, check_config
-from napari_coseg.training.loop import LAST, held_out_sets, train_coseg
+from napari_coseg.training.loop import LAST, train_coseg
 from napari_coseg.training.losses import consistency, distribution_entropy
+from napari_coseg.training.setup import held_out_sets
 from napari_coseg.types import CosegError
 from napari_coseg.weights.loading import load_model
 

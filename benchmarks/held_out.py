@@ -27,7 +27,7 @@ from napari_coseg.metrics.overlap import overlap_of
 from napari_coseg.metrics.panoptic import majority_classes
 from napari_coseg.metrics.report import Evaluation
 from napari_coseg.training.config import load_config
-from napari_coseg.training.loop import held_out_sets
+from napari_coseg.training.setup import held_out_sets
 from napari_coseg.training.validation import HeldOut
 from napari_coseg.types import PanopticResult
 from napari_coseg.weights.loading import LoadedModel, load_model

@@ -67,7 +67,7 @@ class ClassTable:
     def from_names(
         cls, names: Iterable[str], colours: Mapping[str, Sequence[int]] | None = None
     ) -> ClassTable:
-        """Number `names` from 1 and colour them, from `colours` or else the Okabe-Ito set.
+        """Make a table of `names`, numbered from 1, in `colours` or else the Okabe-Ito set.
 
         Raises
         ------

@@ -20,7 +20,7 @@ class RunLog:
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, kind: str, step: int, figures: Mapping[str, float]) -> None:
         """Append figures to ``KIND.csv``."""

@@ -17,21 +17,18 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Subset
 
-import napari_coseg
-from napari_coseg.datasets.folder import FolderDataset
-from napari_coseg.models.coseg.network import CosegNetwork
 from napari_coseg.training.average import MovingAverage
 from napari_coseg.training.checkpoint import load_checkpoint, save_checkpoint
-from napari_coseg.training.config import OptimiserSection, TrainingConfig
+from napari_coseg.training.config import TrainingConfig
+from napari_coseg.training.describe import card_scores, model_card
 from napari_coseg.training.logs import RunLog
 from napari_coseg.training.losses import LossWeights, Targets, coseg_loss, distribution_entropy
-from napari_coseg.training.samples import SampleDataset, TrainingSet, training_set
-from napari_coseg.training.split import split
+from napari_coseg.training.samples import SampleDataset
+from napari_coseg.training.setup import freeze, load_sets, make_optimiser, rate_factor
 from napari_coseg.training.start import build_network
 from napari_coseg.training.teacher import fill_missing
-from napari_coseg.training.validation import HeldOut, ValidationResult, validate
-from napari_coseg.types import ClassTable, CosegError
-from napari_coseg.weights.card import ClassEntry, ModelCard
+from napari_coseg.training.validation import ValidationResult, validate
+from napari_coseg.types import CosegError
 from napari_coseg.weights.loading import LoadedModel, save_model
 
 _log = logging.getLogger(__name__)
@@ -111,7 +108,7 @@ class _Run:
         )
         set_seed(config.run.seed)
         network = build_network(config.model)
-        sets, self.held_out = _load_sets(config)
+        sets, self.held_out = load_sets(config)
         samples = config.run.steps * config.run.accumulate * config.run.batch
         self.samples = SampleDataset(
             sets,
@@ -124,10 +121,10 @@ class _Run:
             self.samples.class_weights, dtype=torch.float32, device=self.accelerator.device
         )
         self.weights = LossWeights.of(config.loss)
-        _freeze(network, config.optimiser.frozen)
-        optimiser = _optimiser(network, config.optimiser)
+        freeze(network, config.optimiser.frozen)
+        optimiser = make_optimiser(network, config.optimiser)
         schedule = LambdaLR(optimiser, lambda step: rate_factor(step, config))
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(memory_format=torch.channels_last)
         self.network, self.optimiser = self.accelerator.prepare(network, optimiser)
         # Not prepared: Accelerate would advance it once a process.
         self.schedule = schedule
@@ -252,7 +249,7 @@ class _Run:
 
     def _report(self, terms: dict[str, Tensor]) -> None:
         figures = {name: float(value.detach()) for name, value in terms.items()}
-        figures["loss"] = sum(figures.values())
+        figures["loss"] = math.fsum(figures.values())
         if not math.isfinite(figures["loss"]):
             bad = [name for name, value in figures.items() if not math.isfinite(value)]
             raise CosegError(
@@ -260,7 +257,7 @@ class _Run:
                 "optimiser.rate and resume from the last checkpoint."
             )
         figures |= {name: float(value) for name, value in (self._spread or {}).items()}
-        figures["rate"] = self.schedule.get_last_lr()[-1]
+        figures["rate"] = float(self.schedule.get_last_lr()[-1])
         figures["seconds"] = self.seconds
         if self.accelerator.is_main_process:
             self.log.write("losses", self.step, figures)
@@ -285,9 +282,14 @@ class _Run:
                 progress=None if shown is None else lambda i, n: shown("validate", i, n, {}),
             )
             figures = {"score": result.score, **result.figures()}
+            images = sum(len(one.items) for one in self.held_out)
             self.log.write("scores", self.step, figures)
             result.table.to_csv(self.folder / "validation.csv", index=False)
-            card = model_card(self.config, self.average.network, _scores(self, result))
+            card = model_card(
+                self.config,
+                self.average.network,
+                card_scores(self.config, self.step, images, result),
+            )
         save_model(self.folder / LAST, self.average.network, card)
         score = result.score if result is not None else math.nan
         if result is None or math.isnan(self.best) or score > self.best:
@@ -314,103 +316,3 @@ class _Run:
             "seconds": self.seconds,
         }
         save_checkpoint(self.folder, state, self.config)
-
-
-def rate_factor(step: int, config: TrainingConfig) -> float:
-    """Factor on the learning rate at a step, 0 to 1."""
-    optimiser = config.optimiser
-    if step < optimiser.warmup:
-        return (step + 1) / optimiser.warmup
-    if optimiser.schedule == "constant":
-        return 1.0
-    if optimiser.schedule == "exponential":
-        return optimiser.decay ** ((step - optimiser.warmup) // optimiser.epoch_steps)
-    span = max(1, config.run.steps - optimiser.warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - optimiser.warmup) / span)))
-
-
-def model_card(config: TrainingConfig, network: CosegNetwork, scores: dict[str, Any]) -> ModelCard:
-    """Describe a network as its weights file will."""
-    model = config.model
-    return ModelCard(
-        name=model.name,
-        config=network.config.model_dump(mode="json"),
-        region_classes=_entries(model.region_classes),
-        instance_classes=_entries(model.instance_classes),
-        region_mpp=model.region_mpp if model.region_classes else None,
-        instance_mpp=model.instance_mpp,
-        mean=model.mean,
-        std=model.std,
-        licence=model.licence,
-        licence_note=model.licence_note,
-        data=tuple(FolderDataset(section.path).name for section in config.data),
-        scores=scores,
-        description=model.description,
-        software=f"napari-coseg {napari_coseg.__version__}",
-    )
-
-
-def _entries(names: tuple[str, ...]) -> tuple[ClassEntry, ...]:
-    table = ClassTable.from_names(names)
-    return tuple(ClassEntry(name=info.name, colour=info.colour) for info in table)
-
-
-def _scores(run: _Run, result: ValidationResult) -> dict[str, Any]:
-    figures = {
-        name: round(value, 4) for name, value in result.figures().items() if not math.isnan(value)
-    }
-    split_section = run.config.split
-    return {
-        "step": run.step,
-        "validation": f"fold {split_section.fold} of {split_section.folds}, by {split_section.by}",
-        "images": sum(len(one.items) for one in run.held_out),
-        "score": round(result.score, 4),
-        **figures,
-    }
-
-
-def held_out_sets(config: TrainingConfig) -> list[HeldOut]:
-    """Items that a run of this config holds out, by data set."""
-    return _load_sets(config)[1]
-
-
-def _load_sets(config: TrainingConfig) -> tuple[list[TrainingSet], list[HeldOut]]:
-    sets, held_out = [], []
-    for section in config.data:
-        dataset = FolderDataset(section.path)
-        train, held = split(dataset.items, config.split)
-        one = training_set(dataset, train, section, config.model)
-        sets.append(one)
-        if section.validation and held:
-            held_out.append(HeldOut(one, tuple(held)))
-    return sets, held_out
-
-
-def _freeze(network: CosegNetwork, prefixes: tuple[str, ...]) -> None:
-    for prefix in prefixes:
-        found = [p for name, p in network.named_parameters() if name.startswith(prefix)]
-        if not found:
-            raise CosegError(f"optimiser.frozen: the network has no parameter {prefix}...")
-        for parameter in found:
-            parameter.requires_grad_(False)
-
-
-def _optimiser(network: CosegNetwork, section: OptimiserSection) -> torch.optim.Optimizer:
-    """AdamW; the trunk learns slower, and norms, biases and decay rates do not decay."""
-    groups: dict[tuple[bool, bool], list[Tensor]] = {}
-    for name, parameter in network.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        trunk = name.startswith("encoder.trunk.")
-        decays = parameter.ndim > 1 and not name.endswith(("A_log", ".queries", "map_bias"))
-        groups.setdefault((trunk, decays), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": section.rate * (section.encoder_factor if trunk else 1.0),
-                "weight_decay": section.weight_decay if decays else 0.0,
-            }
-            for (trunk, decays), parameters in groups.items()
-        ]
-    )

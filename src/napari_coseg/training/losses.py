@@ -42,9 +42,9 @@ class LossWeights:
             "mse": 2.5 if paper else 8.0,
             "msge": 8.0 if paper else 2.5,
         }
-        given = section.model_dump()
-        filled = {k: defaults[k] if v is None else v for k, v in given.items()}
-        return cls(**filled)
+        given = section.model_dump(exclude={"preset"})
+        filled = {k: defaults[k] if v is None else float(v) for k, v in given.items()}
+        return cls(preset=section.preset, **filled)
 
 
 @dataclass
@@ -254,7 +254,7 @@ def _shrink(mask: Tensor, size: torch.Size) -> Tensor:
     """Bring a boolean mask (B, H, W) to the first forward's grid by the majority of each cell."""
     if mask.shape[-2:] == size:
         return mask
-    shrunk = functional.adaptive_avg_pool2d(mask[:, None].float(), list(size))
+    shrunk = functional.adaptive_avg_pool2d(mask[:, None].float(), (size[0], size[1]))
     return shrunk[:, 0] > 0.5
 
 

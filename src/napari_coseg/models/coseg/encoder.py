@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 from torch import Tensor, nn
@@ -64,6 +64,8 @@ class Encoder(nn.Module):
     SAM 2; with nothing between them they are one, and that is how strides 4 and 8 are made here.
     """
 
+    trunk: Any  # timm's classes carry feature_info beside what nn.Module knows
+
     def __init__(self, config: CosegConfig) -> None:
         super().__init__()
         self.config = config
@@ -108,9 +110,9 @@ def _strides(config: CosegConfig) -> tuple[int, ...]:
     return (2, *STRIDES) if config.instance_stride == 2 else STRIDES
 
 
-def _create_trunk(config: CosegConfig) -> nn.Module:
+def _create_trunk(config: CosegConfig) -> Any:
     strides = _strides(config)
-    trunk = timm.create_model(config.encoder, features_only=True, pretrained=False)
+    trunk: Any = timm.create_model(config.encoder, features_only=True, pretrained=False)
     reductions = trunk.feature_info.reduction()
     missing = [stride for stride in strides if stride not in reductions]
     if missing:
@@ -123,7 +125,7 @@ def _create_trunk(config: CosegConfig) -> nn.Module:
     return trunk
 
 
-def _build_trunk(config: CosegConfig, state: Mapping[str, Tensor] | None) -> nn.Module:
+def _build_trunk(config: CosegConfig, state: Mapping[str, Tensor] | None) -> Any:
     trunk = _create_trunk(config)
     if state is not None:
         own = trunk.state_dict()
@@ -139,9 +141,10 @@ def _freeze_and_adapt(trunk: nn.Module) -> None:
     for parameter in trunk.parameters():
         parameter.requires_grad_(False)
     adapted = 0
-    for module in list(trunk.modules()):
-        if hasattr(module, "norm2") and isinstance(getattr(module, "mlp", None), nn.Module):
-            module.mlp = Adapter(module.mlp, module.norm2.normalized_shape[0])
+    block: Any
+    for block in list(trunk.modules()):
+        if hasattr(block, "norm2") and isinstance(getattr(block, "mlp", None), nn.Module):
+            block.mlp = Adapter(block.mlp, block.norm2.normalized_shape[0])
             adapted += 1
     if not adapted:
         raise ValueError("No transformer block with an MLP was found in the frozen trunk")
@@ -156,7 +159,7 @@ def fold_batch_norms(module: nn.Module) -> None:
         If a batch norm does not follow a convolution of its channels: nothing may be left that
         trains unlike it predicts.
     """
-    previous: tuple[str, nn.Module] | None = None
+    previous: tuple[str, nn.Conv2d] | None = None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.modules.batchnorm._BatchNorm):
             if previous is None or child.num_features != previous[1].out_channels:

@@ -64,6 +64,6 @@ def rotary_angles(
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Turn the channel pairs of `x`, (B, heads, L, head_width), by the given angles."""
-    pairs = x.unflatten(-1, (-1, 2))
+    pairs = x.reshape(*x.shape[:-1], -1, 2)
     turned = torch.stack([-pairs[..., 1], pairs[..., 0]], dim=-1).flatten(-2)
     return x * cosine.to(x.dtype) + turned * sine.to(x.dtype)

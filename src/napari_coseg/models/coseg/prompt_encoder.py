@@ -83,8 +83,8 @@ class PromptEncoder(nn.Module):
             rows, columns, EMBEDDING_STRIDE, width // self.heads, embedding.device
         )
         spatial = self.spatial(spatial, angles)
-        constraint = self.cross(spatial, angles, temporal)
-        return constraint.transpose(1, 2).unflatten(2, (rows, columns))
+        constraint: Tensor = self.cross(spatial, angles, temporal)
+        return constraint.transpose(1, 2).reshape(-1, width, rows, columns)
 
 
 class MaskDownscaling(nn.Module):

@@ -1,0 +1,57 @@
+"""What a run's weights file says about itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import napari_coseg
+from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.models.coseg.network import CosegNetwork
+from napari_coseg.training.config import TrainingConfig
+from napari_coseg.training.validation import ValidationResult
+from napari_coseg.types import ClassTable
+from napari_coseg.weights.card import ClassEntry, ModelCard
+
+
+def model_card(config: TrainingConfig, network: CosegNetwork, scores: dict[str, Any]) -> ModelCard:
+    """Describe a network as its weights file will."""
+    model = config.model
+    return ModelCard(
+        name=model.name,
+        config=network.config.model_dump(mode="json"),
+        region_classes=_entries(model.region_classes),
+        instance_classes=_entries(model.instance_classes),
+        region_mpp=model.region_mpp if model.region_classes else None,
+        instance_mpp=model.instance_mpp,
+        mean=model.mean,
+        std=model.std,
+        licence=model.licence,
+        licence_note=model.licence_note,
+        data=tuple(FolderDataset(section.path).name for section in config.data),
+        scores=scores,
+        description=model.description,
+        software=f"napari-coseg {napari_coseg.__version__}",
+    )
+
+
+def _entries(names: tuple[str, ...]) -> tuple[ClassEntry, ...]:
+    table = ClassTable.from_names(names)
+    return tuple(ClassEntry(name=info.name, colour=info.colour) for info in table)
+
+
+def card_scores(
+    config: TrainingConfig, step: int, images: int, result: ValidationResult
+) -> dict[str, Any]:
+    """Figures of a validation as they stand in a card, with how they were taken."""
+    figures = {
+        name: round(value, 4) for name, value in result.figures().items() if not math.isnan(value)
+    }
+    split_section = config.split
+    return {
+        "step": step,
+        "validation": f"fold {split_section.fold} of {split_section.folds}, by {split_section.by}",
+        "images": images,
+        "score": round(result.score, 4),
+        **figures,
+    }

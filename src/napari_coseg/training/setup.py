@@ -1,0 +1,84 @@
+"""The parts of a run before its first step: data, optimiser, learning rate."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.models.coseg.network import CosegNetwork
+from napari_coseg.training.config import OptimiserSection, TrainingConfig
+from napari_coseg.training.samples import TrainingSet, training_set
+from napari_coseg.training.split import split
+from napari_coseg.training.validation import HeldOut
+from napari_coseg.types import CosegError
+
+
+def held_out_sets(config: TrainingConfig) -> list[HeldOut]:
+    """Items that a run of this config holds out, by data set."""
+    return load_sets(config)[1]
+
+
+def load_sets(config: TrainingConfig) -> tuple[list[TrainingSet], list[HeldOut]]:
+    """Split each data set into what is trained on and what is held out."""
+    sets, held_out = [], []
+    for section in config.data:
+        dataset = FolderDataset(section.path)
+        train, held = split(dataset.items, config.split)
+        one = training_set(dataset, train, section, config.model)
+        sets.append(one)
+        if section.validation and held:
+            held_out.append(HeldOut(one, tuple(held)))
+    return sets, held_out
+
+
+def freeze(network: CosegNetwork, prefixes: tuple[str, ...]) -> None:
+    """Keep parameters whose names start with one of `prefixes` as they are.
+
+    Raises
+    ------
+    CosegError
+        If a prefix fits no parameter.
+    """
+    for prefix in prefixes:
+        found = [p for name, p in network.named_parameters() if name.startswith(prefix)]
+        if not found:
+            raise CosegError(f"optimiser.frozen: the network has no parameter {prefix}...")
+        for parameter in found:
+            parameter.requires_grad_(False)
+
+
+def make_optimiser(network: CosegNetwork, section: OptimiserSection) -> torch.optim.Optimizer:
+    """AdamW; the trunk learns slower, and norms, biases and decay rates do not decay."""
+    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        trunk = name.startswith("encoder.trunk.")
+        decays = parameter.ndim > 1 and not name.endswith(("A_log", ".queries", "map_bias"))
+        groups.setdefault((trunk, decays), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": section.rate * (section.encoder_factor if trunk else 1.0),
+                "weight_decay": section.weight_decay if decays else 0.0,
+            }
+            for (trunk, decays), parameters in groups.items()
+        ]
+    )
+
+
+def rate_factor(step: int, config: TrainingConfig) -> float:
+    """Factor on the learning rate at a step, 0 to 1."""
+    optimiser = config.optimiser
+    if step < optimiser.warmup:
+        return (step + 1) / optimiser.warmup
+    if optimiser.schedule == "constant":
+        return 1.0
+    if optimiser.schedule == "exponential":
+        return optimiser.decay ** ((step - optimiser.warmup) // optimiser.epoch_steps)
+    span = max(1, config.run.steps - optimiser.warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - optimiser.warmup) / span)))
