@@ -53,7 +53,7 @@ def command(*words: object) -> list[str]:
 
 def start(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*words), capture_output=True, text=True, encoding="utf-8", check=False, timeout=250
+        command(*words), capture_output=True, text=True, encoding="utf-8", check=False
     )
 
 
@@ -113,14 +113,12 @@ def test_stopping_leaves_nothing_half_written(
         env=os.environ,
     )
     try:
-        deadline = time.monotonic() + 200
         while not (out / "records" / "large.json").exists():
             assert process.poll() is None, process.stderr and process.stderr.read()
-            assert time.monotonic() < deadline
             time.sleep(0.05)
         time.sleep(0.5)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate()
     finally:
         process.kill()
     assert process.returncode == code
