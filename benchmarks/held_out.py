@@ -153,7 +153,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = load_config(arguments.config, arguments.changes)
     model = load_model(arguments.model)
-    objects = InstanceSettings()
+    objects = None
     if arguments.foreground is not None:
         objects = InstanceSettings(foreground_threshold=arguments.foreground)
     settings = PredictSettings(tta=arguments.tta, instances=objects)

@@ -70,7 +70,7 @@ class PredictionFolder:
             check_mpp(mpp)
         self.out = out
         self._model = model
-        self._settings = settings
+        self._settings = settings = settings.for_model(model.card)
         self._mpp = mpp
         self._records = Records(out)
         self._started = _now()

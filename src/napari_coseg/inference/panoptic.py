@@ -120,7 +120,7 @@ def segment_image(
         If `cancel` said so.
     """
     started = time.perf_counter()
-    settings = settings or PredictSettings()
+    settings = (settings or PredictSettings()).for_model(model.card)
     source = image if isinstance(image, ImageSource) else ArraySource(image)
     size = pixel_size(source, model.card, mpp)
     note = size.note(source.name)

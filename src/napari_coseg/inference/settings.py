@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from napari_coseg.inference.instances import InstanceSettings
 from napari_coseg.types import CosegError
+from napari_coseg.weights.card import ModelCard
 
 #: Fields that leave the labels as they are, or change them by no more than another device does.
 _SPEED_ONLY = frozenset({"batch", "block", "halo", "max_halo", "cache_bytes", "workers"})
@@ -29,8 +30,9 @@ class PredictSettings:
     min_region_um2 : float
         Region parts (and holes) below this area in µm² take the class around them; 0 keeps all.
         Where the pixel size is unknown it is the model's.
-    instances : InstanceSettings
-        How maps become objects, in pixels of the model's own scale.
+    instances : InstanceSettings or None
+        How maps become objects, in pixels of the model's own scale; None takes what the model's
+        card says.
     batch : int or None
         Tiles that run through the network together at most; None chooses by device.
     block : int
@@ -55,7 +57,7 @@ class PredictSettings:
     tta: bool = False
     padding: Literal["white", "reflect"] = "white"
     min_region_um2: float = 0.0
-    instances: InstanceSettings = field(default_factory=InstanceSettings)
+    instances: InstanceSettings | None = None
     batch: int | None = None
     block: int = 2048
     halo: int = 128
@@ -84,6 +86,25 @@ class PredictSettings:
     def overlap_of(self, tile: int) -> int:
         """Return the overlap of tiles of a side."""
         return tile // 24 * 4 if self.overlap is None else self.overlap
+
+    def for_model(self, card: ModelCard) -> PredictSettings:
+        """Return these settings with the model's own post-processing where none is given.
+
+        Raises
+        ------
+        CosegError
+            If the card names a setting that does not exist or a value out of its range.
+        """
+        if self.instances is not None:
+            return self
+        try:
+            chosen = InstanceSettings(**card.post_processing)
+        except TypeError:
+            raise CosegError(
+                f"The model {card.name} wants a post-processing that this version does not know: "
+                f"{', '.join(card.post_processing)}. Use a newer napari-coseg."
+            ) from None
+        return replace(self, instances=chosen)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all settings as plain values, for records."""

@@ -105,7 +105,7 @@ class PanopticStream:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> None:
-        self._settings = settings or PredictSettings()
+        self._settings = (settings or PredictSettings()).for_model(model.card)
         self.timings = timings or Timings()
         self._progress = progress
         self._cancel = cancel

@@ -24,7 +24,7 @@ class MovingAverage:
     """
 
     def __init__(self, network: CosegNetwork, decay: float) -> None:
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.network = copy.deepcopy(network).eval()
         self.decay = decay
         self.updates = 0
 

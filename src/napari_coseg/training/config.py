@@ -42,6 +42,8 @@ class ModelSection(_Section):
 
     Attributes
     ----------
+    post_processing : dict
+        Thresholds of the model's objects that differ from the defaults; see `InstanceSettings`.
     start : str or None
         Weights to fine-tune: a model's name or a file. Heads are matched by class name.
     encoder_weights : str or None
@@ -58,6 +60,7 @@ class ModelSection(_Section):
     instance_mpp: float = Field(gt=0)
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    post_processing: dict[str, float | int] = {}
     start: str | None = None
     encoder_weights: str | None = None
     network: NetworkSection = NetworkSection()

@@ -71,6 +71,9 @@ class ModelCard(BaseModel):
         What that means for a user, in a sentence.
     data : tuple of str
         What the model was trained on.
+    post_processing : dict
+        How this model's maps become objects, where that differs from the defaults: fields of
+        `napari_coseg.inference.instances.InstanceSettings`.
     scores : dict
         Figures and how they were taken.
     description : str
@@ -96,6 +99,7 @@ class ModelCard(BaseModel):
     licence: str = ""
     licence_note: str = ""
     data: tuple[str, ...] = ()
+    post_processing: dict[str, Any] = Field(default_factory=dict)
     scores: dict[str, Any] = Field(default_factory=dict)
     description: str = ""
     software: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,6 +103,10 @@ def save_model(
     tensors = {name: _on_disk(name, value, dtype) for name, value in network.state_dict().items()}
     with atomic_path(path) as part:
         save_file(tensors, part, metadata={METADATA_KEY: card.to_json(), "format": "pt"})
+        # safetensors makes files that only their owner can read; a lab shares its models.
+        mask = os.umask(0)
+        os.umask(mask)
+        part.chmod(0o666 & ~mask)
     return path
 
 
