@@ -61,7 +61,7 @@ def divide_window(
     big = np.bincount(markers.ravel(), minlength=count + 1) >= marker_min_area
     big[0] = False
     markers = np.where(big[markers], markers, 0)
-    return np.asarray(watershed(-basins, markers, mask=mask), np.int32)  # type: ignore[no-untyped-call]
+    return np.asarray(watershed(-basins, markers, mask=mask), np.int32)
 
 
 def window_energy(

@@ -230,7 +230,7 @@ def _divide(
     # its heap, whose order depends on the rest of the image.
     order = np.zeros(mask.shape, np.int32)
     order.ravel()[at[np.argsort(energy.ravel()[at], kind="stable")]] = np.arange(at.size)
-    basins = watershed(order, markers, mask=open_pixels)  # type: ignore[no-untyped-call]
+    basins = watershed(order, markers, mask=open_pixels)
     basins = basins.ravel()[at]
     divided = parts.copy()
     basins = np.where(seeds > 0, seeds, basins)
