@@ -111,6 +111,8 @@ def test_stopping_leaves_nothing_half_written(
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ,
+        # A shell that starts the tests in the background lets all its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         while not (out / "records" / "large.json").exists():
