@@ -69,7 +69,7 @@ def test_seeds_repeat_a_run_and_resume_continues_it(
 
 
 def test_the_network_learns_one_picture(tmp_path: Path, raw_config: dict[str, Any]) -> None:
-    raw_config["run"] |= {"steps": 24, "validate_every": 100, "tensorboard": False}
+    raw_config["run"] |= {"steps": 40, "validate_every": 100, "tensorboard": False}
     raw_config["split"]["folds"] = 6
     raw_config["optimiser"] = {"rate": 3e-3, "warmup": 5, "schedule": "constant"}
     train_coseg(check_config(raw_config), tmp_path / "run")
