@@ -138,16 +138,16 @@ def test_announced_tiles_are_computed_once_and_let_go(image: np.ndarray) -> None
     for box in boxes:
         maps.window(box)
     assert network.tiles == len(maps.grid)
-    assert not maps._cache
-    assert maps._cached_bytes == 0
+    assert len(maps.tiles) == 0
+    assert maps.tiles.cached_bytes == 0
 
 
 def test_the_cache_keeps_to_its_bytes(image: np.ndarray) -> None:
     maps = make(image, cache_bytes=3 * 6 * 32 * 32 * 2)
     for row in range(0, 200, 20):
         maps.window((row, 0, row + 10, 10))
-    assert maps._cached_bytes == sum(tile.nbytes for tile in maps._cache.values())
-    assert maps._cached_bytes <= 3 * 6 * 32 * 32 * 2
+        assert maps.tiles.cached_bytes == len(maps.tiles) * 6 * 32 * 32 * 2
+        assert maps.tiles.cached_bytes <= 3 * 6 * 32 * 32 * 2
 
 
 @pytest.mark.parametrize(("padding", "brightness"), [("white", 255), ("reflect", 100)])

@@ -7,23 +7,21 @@ groups fixed by their numbers, and are summed in the order of their numbers.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_coseg.imaging.resample import read_scaled
 from napari_coseg.imaging.source import ImageSource
-from napari_coseg.inference.grid import ALIGNMENT, Box, Scale, TileGrid
+from napari_coseg.inference.grid import ALIGNMENT, Box, Scale
+from napari_coseg.inference.pool import TilePool
 from napari_coseg.inference.runner import TaskRunner
 from napari_coseg.inference.settings import PredictSettings
+from napari_coseg.inference.tiles import TileOutputs
 from napari_coseg.inference.timing import Timings
 
 _Float32 = npt.NDArray[np.float32]
-_Tile = npt.NDArray[np.float16]
 
 
 class TileMaps:
@@ -44,9 +42,13 @@ class TileMaps:
     after_tiles : callable, optional
         Called with the number of tiles that have just been computed. What it raises ends the
         work; so a job is cancelled.
+    pool : TilePool, optional
+        Who computes tiles; without one, the caller.
 
     Attributes
     ----------
+    tiles : TileOutputs
+        What they are blended from.
     grid : TileGrid
         Where the tiles lie.
     """
@@ -59,18 +61,21 @@ class TileMaps:
         settings: PredictSettings,
         timings: Timings | None = None,
         after_tiles: Callable[[int], None] | None = None,
+        pool: TilePool | None = None,
     ) -> None:
-        self._source = source
         self._runner = runner
         self._scale = scale
-        self._settings = settings
         self._timings = timings or Timings()
-        self._after_tiles = after_tiles or (lambda count: None)
-        self.grid = TileGrid(scale.shape, runner.tile, settings.overlap_of(runner.tile))
-        self._group = _even_groups(len(self.grid), runner.largest_batch)
-        self._cache: OrderedDict[int, _Tile] = OrderedDict()
-        self._cached_bytes = 0
-        self._uses: Counter[int] | None = None
+        self.tiles = TileOutputs(
+            source,
+            runner,
+            scale,
+            settings,
+            pool or TilePool(runner.device),
+            self._timings,
+            after_tiles or (lambda count: None),
+        )
+        self.grid = self.tiles.grid
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -85,10 +90,11 @@ class TileMaps:
         boxes : iterable of Box
             Boxes in target pixels, each to be asked for once.
         """
-        uses: Counter[int] = Counter()
-        for box in boxes:
-            uses.update(self._needed(box))
-        self._uses = uses
+        self.tiles.expect(map(self._needed, boxes))
+
+    def prefetch(self, box: Box, most: int | None = None) -> None:
+        """Begin to compute the tiles of a window; of those not begun, `most` groups at most."""
+        self.tiles.prefetch(self._needed(box), most)
 
     def window(self, box: Box, *, announced: bool = True) -> _Float32:
         """Return the maps at the target pixels of a box.
@@ -192,7 +198,7 @@ class TileMaps:
         weights = np.zeros(size, np.float32)
         ramp = _ramp(self.grid.tile // stride, self.grid.overlap // stride)
         needed = self._needed(box)
-        for index in self._computed(needed):
+        for index, tile in self.tiles.get(needed):
             with self._timings.of("blend"):
                 at = [start // stride for start in self.grid.origin(index)]
                 first = [max(a, b) for a, b in zip(at, inner[:2], strict=True)]
@@ -204,10 +210,10 @@ class TileMaps:
                 )
                 there = tuple(slice(a - o, b - o) for a, b, o in zip(first, last, at, strict=True))
                 weight = ramp[there[0], None] * ramp[None, there[1]]
-                part = torch.from_numpy(self._cache[index])[:, there[0], there[1]].float()
+                part = torch.from_numpy(tile)[:, there[0], there[1]].float()
                 total[:, here[0], here[1]] += part.numpy() * weight
                 weights[here] += weight
-        self._let_go(needed, announced)
+        self.tiles.let_go(needed, announced)
         with self._timings.of("blend"):
             total /= weights
             margins = (
@@ -217,99 +223,6 @@ class TileMaps:
             if any(map(any, margins)):
                 total = np.pad(total, ((0, 0), *margins), mode="edge")
         return total, outer[:2]
-
-    def _computed(self, needed: Sequence[int]) -> Iterator[int]:
-        """Yield the needed tiles in their order, each computed and in the cache by then."""
-        missing = sorted({index // self._group for index in needed if index not in self._cache})
-        ready = 0
-        with ThreadPoolExecutor(1) as pool:
-            reading = pool.submit(self._read_group, missing[0]) if missing else None
-            for index in needed:
-                while index not in self._cache:
-                    assert reading is not None
-                    group, tiles = missing[ready], reading.result()
-                    ready += 1
-                    # The next group is read while the network is busy with this one.
-                    reading = (
-                        pool.submit(self._read_group, missing[ready])
-                        if ready < len(missing)
-                        else None
-                    )
-                    self._compute(group, tiles, needed)
-                yield index
-
-    def _members(self, group: int) -> range:
-        return range(group * self._group, min((group + 1) * self._group, len(self.grid)))
-
-    def _read_group(self, group: int) -> list[npt.NDArray[np.uint8]]:
-        with self._timings.of("read"):
-            return [self._read(index) for index in self._members(group)]
-
-    def _read(self, index: int) -> npt.NDArray[np.uint8]:
-        row, column = self.grid.origin(index)
-        tile = self.grid.tile
-        inside = (
-            max(0, row),
-            max(0, column),
-            min(self.shape[0], row + tile),
-            min(self.shape[1], column + tile),
-        )
-        pixels = read_scaled(self._source, self._scale.factor, *inside)
-        margins = (
-            (inside[0] - row, row + tile - inside[2]),
-            (inside[1] - column, column + tile - inside[3]),
-            (0, 0),
-        )
-        # What the alignment of tiles adds to a large image must not look like an edge in it.
-        few = tuple(tuple(n if n < ALIGNMENT else 0 for n in sides) for sides in margins)
-        rest = tuple(tuple(n if n >= ALIGNMENT else 0 for n in sides) for sides in margins)
-        # "symmetric" repeats the edge pixel, and so is defined for a side of one pixel.
-        if any(map(any, few)):
-            pixels = np.pad(pixels, few, mode="symmetric")
-        if any(map(any, rest)):
-            if self._settings.padding == "white":
-                return np.pad(pixels, rest, constant_values=255)
-            return np.pad(pixels, rest, mode="symmetric")
-        return pixels
-
-    def _compute(
-        self, group: int, tiles: list[npt.NDArray[np.uint8]], needed: Sequence[int]
-    ) -> None:
-        members = self._members(group)
-        # Every group has one shape: what a tile gives must not depend on how many run with it.
-        blank = np.zeros_like(tiles[0])
-        filled = tiles + [blank] * (self._group - len(tiles))
-        with self._timings.of("network"):
-            outputs = self._runner.run(filled)
-        wanted = set(needed)
-        for index, output in zip(members, outputs, strict=False):
-            if index in self._cache:
-                continue
-            if index not in wanted and self._uses is not None and self._uses[index] <= 0:
-                continue
-            self._cache[index] = output.copy()
-            self._cached_bytes += output.nbytes
-        while self._cached_bytes > self._settings.cache_bytes:
-            # Oldest first, but never one of the window at work.
-            old = next((index for index in self._cache if index not in wanted), None)
-            if old is None:
-                break
-            self._cached_bytes -= self._cache.pop(old).nbytes
-        self._after_tiles(len(members))
-
-    def _let_go(self, used: Sequence[int], announced: bool) -> None:
-        """Count a use of each tile, and drop those without another one."""
-        for index in used:
-            self._cache.move_to_end(index)
-            if self._uses is not None:
-                self._uses[index] -= int(announced)
-                if self._uses[index] <= 0:
-                    self._cached_bytes -= self._cache.pop(index).nbytes
-
-
-def _even_groups(tiles: int, largest: int) -> int:
-    """Size of the groups that run together: 9 tiles in batches of at most 4 are three of 3."""
-    return -(-tiles // -(-tiles // largest))
 
 
 def _ramp(length: int, overlap: int) -> _Float32:

@@ -55,6 +55,8 @@ class TaskRunner:
     ----------
     tile, stride, channels : int
         Side of a tile in pixels; pixels per output; maps, see `run`.
+    device : torch.device
+        Where the network is.
     largest_batch : int
         Tiles that run together at most; smaller than asked for after a lack of memory.
     """
@@ -77,7 +79,7 @@ class TaskRunner:
         else:
             self.stride, self.channels = int(config.instance_stride), 4 + config.instance_classes
         self.device = device_of(network)
-        if self.device.type == "cpu":
+        if self.on_cpu:
             # The images come this way (see `_forward`); with weights to match, convolutions take
             # a quarter less time. Values stay as they are.
             network.to(memory_format=torch.channels_last)
@@ -87,8 +89,13 @@ class TaskRunner:
         self._mean = 255 * torch.tensor(card.mean, device=self.device).view(1, 3, 1, 1)
         self._deviation = 255 * torch.tensor(card.std, device=self.device).view(1, 3, 1, 1)
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the network runs on the CPU, where `run` may be called from several threads."""
+        return self.device.type == "cpu"
+
     def run(self, tiles: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float16]:
-        """Compute the maps of some tiles.
+        """Compute the maps of some tiles; on a CPU with one thread, see `pool`.
 
         Parameters
         ----------
@@ -127,8 +134,18 @@ class TaskRunner:
             start += len(part)
         return np.concatenate(done)
 
-    @torch.inference_mode()
     def _forward(self, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+        threads = torch.get_num_threads()
+        if not self.on_cpu or threads == 1:
+            return self._computed(tiles)
+        torch.set_num_threads(1)
+        try:
+            return self._computed(tiles)
+        finally:
+            torch.set_num_threads(threads)
+
+    @torch.inference_mode()
+    def _computed(self, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
         pixels = torch.from_numpy(tiles).to(self.device)
         # Seen as (B, 3, T, T), the bytes lie as convolutions like them: channels last.
         images = (pixels.permute(0, 3, 1, 2).float() - self._mean) / self._deviation

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Protocol
 
 import numpy as np
@@ -21,8 +22,9 @@ from napari_coseg.inference.grid import Box, Scale, scale_factor
 from napari_coseg.inference.instances import instances_from_maps
 from napari_coseg.inference.maps import TileMaps
 from napari_coseg.inference.objects import object_table
+from napari_coseg.inference.pool import TilePool
 from napari_coseg.inference.regions import RegionWindows
-from napari_coseg.inference.runner import CLASSES, FOREGROUND, HV, Task, TaskRunner
+from napari_coseg.inference.runner import CLASSES, FOREGROUND, HV, Task, TaskRunner, device_of
 from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.timing import Timings
 from napari_coseg.types import OBJECT_COLUMNS, CosegError, empty_objects
@@ -113,6 +115,7 @@ class PanopticStream:
         self._mpp = mpp
         self._shape = source.shape
         self._done = 0
+        self._pool = TilePool(device_of(model.network))
         self._runners: list[TaskRunner] = []
         self._regions: RegionWindows | None = None
         self._instances: TileMaps | None = None
@@ -174,6 +177,12 @@ class PanopticStream:
         Cancelled
             If `cancel` said so.
         """
+        with self._pool:
+            return self._run(regions, instances)
+
+    def _run(
+        self, regions: Canvas | None, instances: Canvas | None
+    ) -> tuple[pd.DataFrame, npt.NDArray[np.int32]]:
         blocks = list(self.blocks)
         windows = [self._window(block) for block in blocks]
         if self._instances is not None:
@@ -215,7 +224,9 @@ class PanopticStream:
             tta=self._settings.tta,
         )
         self._runners.append(runner)
-        return TileMaps(source, runner, scale, self._settings, self.timings, self._after_tiles)
+        return TileMaps(
+            source, runner, scale, self._settings, self.timings, self._after_tiles, self._pool
+        )
 
     def _all_maps(self) -> Iterator[TileMaps]:
         if self._regions is not None:
@@ -251,19 +262,35 @@ class PanopticStream:
         if workers is None:
             workers = 0 if self.device.type == "cpu" else max(0, min(3, _cores() - 2))
         if workers == 0 or len(blocks) == 1:
-            for block in blocks:
-                box = self._target_box(block)
-                yield self._separate(box, self._instances.window(box))
+            for box, maps in self._windows(blocks):
+                yield self._separate(box, maps)
             return
         with ThreadPoolExecutor(workers) as pool:
             ahead: deque[Future[_Found]] = deque()
-            for block in blocks:
-                box = self._target_box(block)
-                ahead.append(pool.submit(self._separate, box, self._instances.window(box)))
+            for box, maps in self._windows(blocks):
+                ahead.append(pool.submit(self._separate, box, maps))
                 if len(ahead) > workers:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
+
+    def _windows(self, blocks: list[Box]) -> Iterator[tuple[Box, npt.NDArray[np.float32]]]:
+        """Yield each block's target box and its maps; the next block's tiles are under way."""
+        assert self._instances is not None
+        for block, following in zip_longest(blocks, blocks[1:]):
+            self._prefetch(block)
+            box = self._target_box(block)
+            maps = self._instances.window(box)
+            if following is not None:
+                self._prefetch(following)
+            yield box, maps
+
+    def _prefetch(self, block: Box) -> None:
+        """Keep the threads busy with a block's tiles; those of its regions are few."""
+        if self._regions is not None:
+            self._regions.maps.prefetch(self._regions.target_box(self._window(block)))
+        if self._instances is not None:
+            self._instances.prefetch(self._target_box(block), 4 * self._pool.ahead)
 
     def _separate(self, box: Box, maps: npt.NDArray[np.float32]) -> _Found:
         """Objects of a window of the maps, in the image's own pixels."""
