@@ -17,33 +17,16 @@ from PIL import Image
 
 from napari_coseg.imaging.labels import read_labels
 from napari_coseg.imaging.tables import read_objects
-from napari_coseg.models.coseg.config import CosegConfig
 from napari_coseg.models.coseg.network import CosegNetwork
 from napari_coseg.weights.loading import save_model
 from tests.e2e.test_program import PROGRAM
-from tests.inference.fake import card
-
-CONFIG = CosegConfig(
-    encoder="resnet10t",
-    region_classes=1,
-    instance_classes=2,
-    tile=64,
-    width=32,
-    mlp_width=64,
-    heads=2,
-    depth=1,
-    pixel_channels=(16, 8, 8),
-    instance_stride=2,
-    state_width=16,
-    state_size=4,
-    spatial_width=8,
-)
+from tests.inference.fake import TINY, card
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    network = CosegNetwork(CONFIG)
+    network = CosegNetwork(TINY)
     return save_model(tmp_path_factory.mktemp("weights") / "tiny.safetensors", network, card())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 import torch
@@ -18,6 +19,23 @@ from napari_coseg.models.coseg.config import CosegConfig
 from napari_coseg.models.coseg.network import CosegOutput
 from napari_coseg.types import ClassTable
 from napari_coseg.weights.card import ModelCard, classes_of
+
+#: A network as small as they come.
+TINY = CosegConfig(
+    encoder="resnet10t",
+    region_classes=1,
+    instance_classes=2,
+    tile=64,
+    width=32,
+    mlp_width=64,
+    heads=2,
+    depth=1,
+    pixel_channels=(16, 8, 8),
+    instance_stride=2,
+    state_width=16,
+    state_size=4,
+    spatial_width=8,
+)
 
 
 class ReadingNetwork(nn.Module):
@@ -34,11 +52,12 @@ class ReadingNetwork(nn.Module):
             pixel_channels=(64, 32, 16),
         )
         self.tiles = 0
-        self.batches: list[int] = []
+        # Several threads may ask at once.
+        self._lock = Lock()
 
     def forward(self, images: Tensor, tasks: Sequence[str]) -> CosegOutput:
-        self.tiles += len(images)
-        self.batches.append(len(images))
+        with self._lock:
+            self.tiles += len(images)
         red, green, blue = (images * 255).round().unbind(1)
         if tuple(tasks) == ("regions",):
             inside = 0.25 * (avg_pool2d(blue[:, None], 4) - 104)

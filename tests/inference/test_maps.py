@@ -13,25 +13,8 @@ from napari_coseg.inference.grid import Scale
 from napari_coseg.inference.maps import TileMaps
 from napari_coseg.inference.runner import TaskRunner
 from napari_coseg.inference.settings import PredictSettings
-from napari_coseg.models.coseg.config import CosegConfig
 from napari_coseg.models.coseg.network import CosegNetwork, CosegOutput
-from tests.inference.fake import card
-
-TINY = CosegConfig(
-    encoder="resnet10t",
-    region_classes=1,
-    instance_classes=2,
-    tile=64,
-    width=32,
-    mlp_width=64,
-    heads=2,
-    depth=1,
-    pixel_channels=(16, 8, 8),
-    instance_stride=2,
-    state_width=16,
-    state_size=4,
-    spatial_width=8,
-)
+from tests.inference.fake import TINY, card
 
 
 class TileBound(nn.Module):

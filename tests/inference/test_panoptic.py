@@ -5,13 +5,15 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from napari_coseg.imaging.source import ArraySource
 from napari_coseg.inference.panoptic import segment_image
 from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.stream import Cancelled
+from napari_coseg.models.coseg.network import CosegNetwork
 from napari_coseg.types import OBJECT_COLUMNS, CosegError, PanopticResult
-from tests.inference.fake import FakeModel, ReadingNetwork, Truth, card, picture, same_objects
+from tests.inference.fake import TINY, FakeModel, ReadingNetwork, Truth, card, picture, same_objects
 
 
 def settings(**values: object) -> PredictSettings:
@@ -236,7 +238,35 @@ def test_progress_counts_all_tiles_and_cancel_stops(truth: Truth) -> None:
     )
     assert seen[-1][0] == seen[-1][1] == 6 * 9 + 2 * 2
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-    network = ReadingNetwork()
+    seen.clear()
     with pytest.raises(Cancelled):
-        segment_image(truth.image, FakeModel(network), mpp=0.25, cancel=lambda: network.tiles > 5)
-    assert network.tiles <= 7
+        segment_image(
+            truth.image,
+            FakeModel(),
+            mpp=0.25,
+            settings=settings(),
+            progress=lambda done, total: seen.append((done, total)),
+            cancel=lambda: len(seen) >= 3,
+        )
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_the_number_of_threads_changes_no_bit(truth: Truth, threads: int) -> None:
+    torch.manual_seed(0)
+    image = truth.image[:150, :130]
+    model = FakeModel(CosegNetwork(TINY).eval())
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for number in (1, threads):
+            torch.set_num_threads(number)
+            asked = settings(block=80)
+            results.append(segment_image(image, model, mpp=0.25, settings=asked))
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(before)
+    one, several = results
+    np.testing.assert_array_equal(one.regions, several.regions)
+    np.testing.assert_array_equal(one.instances, several.instances)
+    pd.testing.assert_frame_equal(one.objects, several.objects, check_exact=True)

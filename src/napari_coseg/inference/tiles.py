@@ -104,13 +104,17 @@ class TileOutputs:
         number : int
         output : ndarray of float16, (channels, T/s, T/s)
         """
-        missing = deque(self._missing(numbers))
+        waiting = deque(g for g in self._missing(numbers) if g not in self._pending)
         wanted = set(numbers)
         for number in numbers:
             while number not in self._cache:
-                while missing and len(self._pending) < self._pool.ahead:
-                    self._begin(missing.popleft())
-                self._store(number // self._group, wanted)
+                while waiting and len(self._pending) < self._pool.ahead:
+                    self._begin(waiting.popleft())
+                group = number // self._group
+                if waiting and waiting[0] == group:
+                    # Others, begun for later windows, have filled the queue.
+                    self._begin(waiting.popleft())
+                self._store(group, wanted)
             yield number, self._cache[number]
 
     def let_go(self, numbers: Sequence[int], announced: bool) -> None:
@@ -141,8 +145,7 @@ class TileOutputs:
             return self._runner.run(tiles)
 
     def _store(self, group: int, wanted: set[int]) -> None:
-        """Wait for a group and keep what is of use of it."""
-        self._begin(group)
+        """Wait for a group that was begun and keep what is of use of it."""
         with self._timings.of("waiting for tiles"):
             result = self._pending.pop(group).result()
             # Elsewhere than on the CPU, the threads have only read.
