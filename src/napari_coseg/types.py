@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IntArray = npt.NDArray[np.integer[Any]]
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -136,6 +138,9 @@ OBJECT_COLUMNS: tuple[str, ...] = (
 
 def empty_objects() -> pd.DataFrame:
     """Object table without a row, with the dtypes that a filled one has."""
+    # Here, since `napari-coseg --help` should not wait for it.
+    import pandas as pd
+
     kinds: dict[str, Any] = dict.fromkeys(OBJECT_COLUMNS, np.int64)
     kinds |= dict.fromkeys(("score", "area_um2", "row", "column"), np.float64)
     kinds |= dict.fromkeys(("class_name", "region_name"), object)

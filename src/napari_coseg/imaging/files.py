@@ -59,10 +59,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         _flush(part)
         os.replace(part, target)
     except OSError as error:
-        sentence = _explain(error, part, target)
-        if sentence is None:
+        told = write_error(error, target, part)
+        if told is None:
             raise
-        raise CosegError(sentence) from error
+        raise told from error
     finally:
         # After the rename there is nothing left; a folder that forbids removal must not hide
         # the first error.
@@ -82,19 +82,39 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _explain(error: OSError, part: Path, target: Path) -> str | None:
-    """Return the sentence for an error of writing, None for an error of something else."""
+def write_error(error: OSError, target: Path, part: Path | None = None) -> CosegError | None:
+    """Return what a person should read about an error of writing.
+
+    Parameters
+    ----------
+    error : OSError
+        What was raised.
+    target : Path
+        File that was being made, or the folder of several.
+    part : Path, optional
+        The unfinished file beside it.
+
+    Returns
+    -------
+    CosegError or None
+        None for an error of something else.
+    """
+    folder = target if part is None else target.parent
     if error.errno in _FULL:
-        return f"Cannot write {target}: the disk is full; free some space and run again."
-    about_us = error.filename is not None and str(error.filename) == str(part)
+        return _full(target)
+    about_us = part is not None and error.filename is not None and error.filename == str(part)
     if about_us and error.errno in _REFUSED:
-        return f"Cannot write {target}: no permission to write in the folder {target.parent}."
+        return CosegError(f"Cannot write {target}: no permission to write in the folder {folder}.")
     if about_us and error.errno in {errno.EISDIR, errno.EEXIST, errno.ENOENT}:
-        return f"Cannot write {target}: something else has changed the folder {target.parent}."
+        return CosegError(f"Cannot write {target}: something else has changed the folder {folder}.")
     # NumPy's tofile and Pillow's encoders lose the number of the error on the way.
-    if error.errno is None and error.filename is None and _is_full(target.parent):
-        return f"Cannot write {target}: the disk is full; free some space and run again."
+    if error.errno is None and error.filename is None and _is_full(folder):
+        return _full(target)
     return None
+
+
+def _full(target: Path) -> CosegError:
+    return CosegError(f"Cannot write {target}: the disk is full; free some space and run again.")
 
 
 def _is_full(folder: Path) -> bool:

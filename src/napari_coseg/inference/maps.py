@@ -78,6 +78,11 @@ class TileMaps:
         self.grid = self.tiles.grid
 
     @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self._runner.device
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the maps in target pixels."""
         return self._scale.shape

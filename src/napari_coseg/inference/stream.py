@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Protocol
 
 import numpy as np
@@ -18,19 +13,17 @@ import torch
 from napari_coseg.imaging.source import ImageSource
 from napari_coseg.inference.blocks import BlockGrid, Claim, claim
 from napari_coseg.inference.canvas import Canvas
+from napari_coseg.inference.finding import Found, ObjectWindows
 from napari_coseg.inference.grid import Box, Scale, scale_factor
-from napari_coseg.inference.instances import instances_from_maps
 from napari_coseg.inference.maps import TileMaps
-from napari_coseg.inference.objects import object_table
+from napari_coseg.inference.numbering import whole_table
 from napari_coseg.inference.pool import TilePool
 from napari_coseg.inference.regions import RegionWindows
-from napari_coseg.inference.runner import CLASSES, FOREGROUND, HV, Task, TaskRunner, device_of
+from napari_coseg.inference.runner import Task, TaskRunner, device_of
 from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.timing import Timings
-from napari_coseg.types import OBJECT_COLUMNS, CosegError, empty_objects
+from napari_coseg.types import CosegError
 from napari_coseg.weights.card import ModelCard
-
-_Int32 = npt.NDArray[np.int32]
 
 #: Called with the tiles done and all tiles.
 Progress = Callable[[int, int], None]
@@ -60,15 +53,6 @@ class Model(Protocol):
     @property
     def sha256(self) -> str:
         """Hash of the weights file."""
-
-
-@dataclass
-class _Found:
-    """Objects of one block's window, in the image's own pixels."""
-
-    window: Box
-    labels: _Int32
-    objects: pd.DataFrame
 
 
 class PanopticStream:
@@ -118,7 +102,7 @@ class PanopticStream:
         self._pool = TilePool(device_of(model.network))
         self._runners: list[TaskRunner] = []
         self._regions: RegionWindows | None = None
-        self._instances: TileMaps | None = None
+        self._instances: ObjectWindows | None = None
         factors = []
         if has_regions(self._card):
             scale = self._scale(source, self._card.region_mpp)
@@ -129,9 +113,10 @@ class PanopticStream:
             self._regions = RegionWindows(maps, scale, smallest)
             factors.append(scale.factor)
         if has_instances(self._card):
-            self._instance_scale = self._scale(source, self._card.instance_mpp)
-            self._instances = self._maps(source, model, "instances", self._instance_scale)
-            factors = [self._instance_scale.factor]
+            scale = self._scale(source, self._card.instance_mpp)
+            maps = self._maps(source, model, "instances", scale)
+            self._instances = ObjectWindows(maps, scale, self._settings, self.timings)
+            factors = [scale.factor]
         if not self._runners:
             raise CosegError(f"The model {self._card.name} has neither regions nor instances.")
         side = round(self._settings.block * min([_FINEST, *factors]))
@@ -186,7 +171,7 @@ class PanopticStream:
         blocks = list(self.blocks)
         windows = [self._window(block) for block in blocks]
         if self._instances is not None:
-            self._instances.expect(self._target_box(block) for block in blocks)
+            self._instances.maps.expect(map(self._instances.target_box, blocks))
         if self._regions is not None:
             self._regions.maps.expect(map(self._regions.target_box, windows))
         tables: list[pd.DataFrame] = []
@@ -196,8 +181,8 @@ class PanopticStream:
                 self._check_cancel()
                 if self._regions is not None and regions is not None:
                     regions[_slices(block)] = self._regions.read(block)
-            return _finish(tables, self._card, self._mpp)
-        for number, found in enumerate(self._found(blocks)):
+            return whole_table(tables, self._card, self._mpp)
+        for number, found in enumerate(self._instances.find(blocks, self._prefetch)):
             block, window = blocks[number], windows[number]
             areas = None if self._regions is None else self._regions.read(window)
             with self.timings.of("facts"):
@@ -210,7 +195,7 @@ class PanopticStream:
                 table = self._write(found, claimed, areas, written, instances)
             tables.append(table)
             written += len(table)
-        return _finish(tables, self._card, self._mpp)
+        return whole_table(tables, self._card, self._mpp)
 
     def _scale(self, source: ImageSource, task_mpp: float | None) -> Scale:
         return Scale(self._shape, scale_factor(task_mpp, self._mpp, source.name))
@@ -232,7 +217,7 @@ class PanopticStream:
         if self._regions is not None:
             yield self._regions.maps
         if self._instances is not None:
-            yield self._instances
+            yield self._instances.maps
 
     def _after_tiles(self, count: int) -> None:
         # Tiles that are computed a second time do not count.
@@ -245,71 +230,21 @@ class PanopticStream:
         if self._cancel is not None and self._cancel():
             raise Cancelled("The prediction was cancelled.")
 
-    def _target_box(self, block: Box, halo: int | None = None) -> Box:
-        halo = self._settings.halo if halo is None else halo
-        return self._instance_scale.target_box(block, halo)
-
-    def _window(self, block: Box, halo: int | None = None) -> Box:
-        """Pixels of the image that a block's objects are looked for in."""
-        if self._instances is None:
-            return block
-        return self._instance_scale.image_box(self._target_box(block, halo))
-
-    def _found(self, blocks: list[Box]) -> Iterator[_Found]:
-        """Yield the objects of each block's window; some blocks ahead in other threads."""
-        assert self._instances is not None
-        workers = self._settings.workers
-        if workers is None:
-            workers = 0 if self.device.type == "cpu" else max(0, min(3, _cores() - 2))
-        if workers == 0 or len(blocks) == 1:
-            for box, maps in self._windows(blocks):
-                yield self._separate(box, maps)
-            return
-        with ThreadPoolExecutor(workers) as pool:
-            ahead: deque[Future[_Found]] = deque()
-            for box, maps in self._windows(blocks):
-                ahead.append(pool.submit(self._separate, box, maps))
-                if len(ahead) > workers:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-
-    def _windows(self, blocks: list[Box]) -> Iterator[tuple[Box, npt.NDArray[np.float32]]]:
-        """Yield each block's target box and its maps; the next block's tiles are under way."""
-        assert self._instances is not None
-        for block, following in zip_longest(blocks, blocks[1:]):
-            self._prefetch(block)
-            box = self._target_box(block)
-            maps = self._instances.window(box)
-            if following is not None:
-                self._prefetch(following)
-            yield box, maps
+    def _window(self, block: Box) -> Box:
+        """Pixels of the image that a block's work looks at."""
+        return block if self._instances is None else self._instances.window(block)
 
     def _prefetch(self, block: Box) -> None:
         """Keep the threads busy with a block's tiles; those of its regions are few."""
         if self._regions is not None:
             self._regions.maps.prefetch(self._regions.target_box(self._window(block)))
         if self._instances is not None:
-            self._instances.prefetch(self._target_box(block), 4 * self._pool.ahead)
-
-    def _separate(self, box: Box, maps: npt.NDArray[np.float32]) -> _Found:
-        """Objects of a window of the maps, in the image's own pixels."""
-        with self.timings.of("post-processing"):
-            labels, objects = instances_from_maps(
-                maps[FOREGROUND], maps[HV], maps[CLASSES], settings=self._settings.instances
-            )
-        with self.timings.of("facts"):
-            scale = self._instance_scale
-            window = scale.image_box(box)
-            if scale.factor != 1:
-                rows = scale.nearest[0][window[0] : window[2]] - box[0]
-                columns = scale.nearest[1][window[1] : window[3]] - box[1]
-                labels, objects = _refreshed(labels[rows][:, columns], objects)
-            return _Found(window, labels, _moved(objects, window))
+            target = self._instances.target_box(block)
+            self._instances.maps.prefetch(target, 4 * self._pool.ahead)
 
     def _claimed(
-        self, number: int, block: Box, found: _Found, canvas: Canvas | None
-    ) -> tuple[_Found, Claim]:
+        self, number: int, block: Box, found: Found, canvas: Canvas | None
+    ) -> tuple[Found, Claim]:
         """Choose what the block writes, through a halo that holds each object whole if it can."""
         assert self._instances is not None
         halo = self._settings.halo
@@ -325,42 +260,26 @@ class PanopticStream:
                 claimed = claim(
                     found.labels, found.objects, earlier, block, window, self.blocks, number
                 )
-                kept = found.objects.iloc[claimed.kept - 1]
-                if halo >= self._settings.max_halo or not self._is_cut(kept, window):
+                if halo >= self._settings.max_halo or not found.is_cut(claimed.kept, self._shape):
                     return found, claimed
             halo = min(max(2 * halo, 1), self._settings.max_halo)
-            box = self._target_box(block, halo)
-            found = self._separate(box, self._instances.window(box, announced=False))
-
-    def _is_cut(self, objects: pd.DataFrame, window: Box) -> bool:
-        """Whether an object reaches a side of the window that is not the image's."""
-        rows, columns = self._shape
-        cut = np.zeros(len(objects), bool)
-        if window[0] > 0:
-            cut |= objects["row0"].to_numpy() <= window[0]
-        if window[1] > 0:
-            cut |= objects["column0"].to_numpy() <= window[1]
-        if window[2] < rows:
-            cut |= objects["row1"].to_numpy() >= window[2]
-        if window[3] < columns:
-            cut |= objects["column1"].to_numpy() >= window[3]
-        return bool(cut.any())
+            found = self._instances.find_again(block, halo)
 
     def _write(
         self,
-        found: _Found,
+        found: Found,
         claimed: Claim,
         areas: npt.NDArray[np.uint8] | None,
         written: int,
         canvas: Canvas | None,
     ) -> pd.DataFrame:
         """Put a block's objects on the canvas, numbered on from `written`, and tell their facts."""
-        window, labels, kept = found.window, found.labels, claimed.kept
-        objects = found.objects.iloc[kept - 1]
+        kept = claimed.kept
         if claimed.trimmed:
-            labels, objects = _refreshed(np.where(claimed.written, labels, 0), found.objects)
-            objects = _moved(objects, window)
-            kept = np.arange(1, len(objects) + 1)
+            found = found.only(claimed.written)
+            kept = np.arange(1, len(found.objects) + 1)
+        window, labels = found.window, found.labels
+        objects = found.objects.iloc[kept - 1]
         numbers = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
         numbers[kept] = np.arange(written + 1, written + len(kept) + 1)
         if canvas is not None and len(kept):
@@ -390,54 +309,6 @@ def has_instances(card: ModelCard) -> bool:
     return len(card.instance_classes) > 0 or card.instance_mpp is not None
 
 
-def _refreshed(labels: _Int32, objects: pd.DataFrame) -> tuple[_Int32, pd.DataFrame]:
-    """Facts of labels that changed since `objects` was made; what is gone leaves no gap."""
-    fresh = object_table(labels)
-    before = fresh["label"].to_numpy()
-    numbers = np.zeros(len(objects) + 1, np.int32)
-    numbers[before] = np.arange(1, len(fresh) + 1)
-    known = objects.iloc[before - 1]
-    fresh = fresh.assign(
-        label=np.arange(1, len(fresh) + 1),
-        **{name: known[name].to_numpy() for name in ("class", "score", "class_score")},
-    )
-    return numbers[labels], fresh
-
-
-def _moved(objects: pd.DataFrame, window: Box) -> pd.DataFrame:
-    """Facts of a window's objects in the image's coordinates."""
-    down = {name: objects[name] + window[0] for name in ("row", "row0", "row1")}
-    across = {name: objects[name] + window[1] for name in ("column", "column0", "column1")}
-    return objects.assign(**down, **across)
-
-
-def _finish(
-    tables: list[pd.DataFrame], card: ModelCard, mpp: float | None
-) -> tuple[pd.DataFrame, npt.NDArray[np.int32]]:
-    """One table with all columns, numbered by place and not by block."""
-    filled = [table for table in tables if len(table)]
-    if not filled:
-        return empty_objects().assign(class_score=np.zeros(0)), np.zeros(1, np.int32)
-    objects = pd.concat(filled, ignore_index=True)
-    objects = objects.sort_values(
-        ["row0", "column0", "row1", "column1", "row", "column"], kind="stable", ignore_index=True
-    )
-    numbers = np.zeros(len(objects) + 1, np.int32)
-    numbers[objects["label"].to_numpy()] = np.arange(1, len(objects) + 1)
-    objects["label"] = np.arange(1, len(objects) + 1)
-    objects["area_um2"] = objects["area_px"] * (np.nan if mpp is None else mpp**2)
-    for column, table in (("class", card.instance_table), ("region", card.region_table)):
-        names = np.array([table.name_of(i) for i in range(len(table) + 1)], object)
-        if column == "class" or len(table) == 0:
-            names[0] = ""
-        objects[f"{column}_name"] = names[objects[column].to_numpy()]
-    return objects[[*OBJECT_COLUMNS, "class_score"]], numbers
-
-
 def _slices(box: Box, inside: Box | None = None) -> tuple[slice, slice]:
     row, column = (0, 0) if inside is None else inside[:2]
     return slice(box[0] - row, box[2] - row), slice(box[1] - column, box[3] - column)
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1

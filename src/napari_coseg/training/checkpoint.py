@@ -19,8 +19,9 @@ _FIXED = ("kind", "model", "data", "split", "augment", "loss", "teacher", "optim
 
 def save_checkpoint(folder: Path, state: dict[str, Any], config: TrainingConfig) -> None:
     """Write the state whole or not at all."""
-    with atomic_path(folder / CHECKPOINT) as path:
-        torch.save({**state, "config": config.model_dump_json()}, path)
+    # Through Python's own file, which tells why a write failed; torch's hides a full disk.
+    with atomic_path(folder / CHECKPOINT) as path, path.open("wb") as file:
+        torch.save({**state, "config": config.model_dump_json()}, file)
 
 
 def load_checkpoint(folder: Path, config: TrainingConfig) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def load_checkpoint(folder: Path, config: TrainingConfig) -> dict[str, Any]:
         before = TrainingConfig.model_validate_json(state["config"])
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, pickle.UnpicklingError) as error:
         raise CosegError(f"{path} cannot be read as a checkpoint: {error}.") from error
-    changed = [name for name in _FIXED if getattr(before, name) != getattr(config, name)]
+    changed = [name for name in _FIXED if _learnt(before, name) != _learnt(config, name)]
     for name in ("batch", "seed", "accumulate"):
         if getattr(before.run, name) != getattr(config.run, name):
             changed.append(f"run.{name}")
@@ -49,3 +50,13 @@ def load_checkpoint(folder: Path, config: TrainingConfig) -> dict[str, Any]:
             "the same one, or train into another folder."
         )
     return state
+
+
+def _learnt(config: TrainingConfig, name: str) -> Any:
+    """Return a section without what is written into the weights file but teaches nothing."""
+    section = getattr(config, name)
+    if name == "model":
+        return section.model_copy(
+            update={"post_processing": {}, "description": "", "licence": "", "licence_note": ""}
+        )
+    return section

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 
 class RunLog:
@@ -39,4 +42,8 @@ class RunLog:
     def close(self) -> None:
         """Flush what TensorBoard holds back."""
         if self._board is not None:
-            self._board.close()
+            try:
+                self._board.close()
+            except OSError as error:
+                # A run that ends for a full disk must say so, and not what follows from it.
+                _log.warning("The TensorBoard log lacks its end: %s.", error)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Subset
 
+from napari_coseg.imaging.files import write_error
 from napari_coseg.training.average import MovingAverage
 from napari_coseg.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_coseg.training.config import TrainingConfig
@@ -91,6 +92,11 @@ def train_coseg(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         run.go()
+    except OSError as error:
+        told = write_error(error, folder)
+        if told is None:
+            raise
+        raise told from error
     finally:
         run.log.close()
     return TrainingResult(folder, run.step, run.best)

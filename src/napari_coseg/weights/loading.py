@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,12 +103,23 @@ def save_model(
     _check_classes(card, config, "The card")
     tensors = {name: _on_disk(name, value, dtype) for name, value in network.state_dict().items()}
     with atomic_path(path) as part:
-        save_file(tensors, part, metadata={METADATA_KEY: card.to_json(), "format": "pt"})
+        _write_tensors(tensors, part, {METADATA_KEY: card.to_json(), "format": "pt"})
         # safetensors makes files that only their owner can read; a lab shares its models.
         mask = os.umask(0)
         os.umask(mask)
         part.chmod(0o666 & ~mask)
     return path
+
+
+def _write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    try:
+        save_file(dict(tensors), path, metadata=metadata)
+    except SafetensorError as error:
+        # The library tells a full disk in words alone.
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), str(error), str(path)) from error
 
 
 def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> LoadedModel:

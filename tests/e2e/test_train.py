@@ -1,0 +1,134 @@
+"""``napari-coseg train`` as a person starts, stops and resumes it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from napari_coseg.datasets.synthetic_histology import write_dataset
+
+CONFIG = """
+[model]
+name = "tiny"
+region_classes = ["gland"]
+instance_classes = ["inflammatory", "epithelial", "spindle"]
+region_mpp = 1.0
+instance_mpp = 0.5
+
+[model.network]
+encoder = "mobilenetv3_small_050"
+tile = 64
+width = 32
+mlp_width = 32
+heads = 2
+pixel_channels = [16, 12, 8]
+state_width = 16
+state_size = 4
+spatial_width = 8
+
+[[data]]
+path = "data"
+
+[split]
+by = "image"
+folds = 2
+
+[run]
+steps = 100000
+batch = 1
+workers = 0
+threads = 1
+validate_every = 50000
+save_every = 4
+log_every = 2
+device = "cpu"
+tensorboard = false
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of Unix")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A config that trains for ever, beside its data."""
+    write_dataset(tmp_path / "data", count=2, seed=0, shape=(64, 64), mpp=0.5)
+    path = tmp_path / "tiny.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "napari_coseg", "train", *map(str, words)]
+
+
+def test_ctrl_c_keeps_the_last_step_and_resume_goes_on(config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        command(config, "--out", out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts the tests in the background lets all its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        while not (out / "last.pt").exists():
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    stopped = steps(out)[-1]
+    resumed = subprocess.run(
+        command(config, "--out", out, "--resume", "--set", f"run.steps={stopped + 4}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert steps(out)[-1] == stopped + 4
+    assert sorted(set(steps(out))) == list(range(2, stopped + 5, 2))
+
+
+def test_a_disk_that_fills_up_keeps_the_checkpoint_before(config: Path, tmp_path: Path) -> None:
+    """A file-size limit makes the kernel refuse the write in the middle, as a full disk does."""
+    out = tmp_path / "run"
+    short = ("--set", "run.steps=4")
+    first = subprocess.run(
+        command(config, "--out", out, *short), capture_output=True, text=True, check=False
+    )
+    assert first.returncode == 0, first.stderr
+    before = (out / "last.pt").read_bytes()
+
+    def limited() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    done = subprocess.run(
+        command(config, "--out", out, "--resume", "--set", "run.steps=8"),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=limited,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == 2
+    assert "the disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (out / "last.pt").read_bytes() == before
+    assert not list(out.glob(".part-*"))
+
+
+def steps(folder: Path) -> list[int]:
+    lines = (folder / "losses.csv").read_text().splitlines()[1:]
+    return [int(line.split(",")[0]) for line in lines if ",loss," in line]
