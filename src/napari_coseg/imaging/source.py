@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ from napari_coseg.types import CosegError
 #: Decoded tiles that an open TIFF keeps: two rows of tiles of a picture 40,000 pixels wide.
 CACHE_BYTES = 64 << 20
 _SAMPLE_PIXELS = 1 << 20
+_WINDOW = 256
 _TRANSPOSED = (5, 6, 7, 8)
 
 
@@ -115,14 +117,30 @@ class ArraySource(ImageSource):
         self._shape = shape[:2]
         self.mpp = mpp
         self.name = name
-        step = max(1, int(np.sqrt(shape[0] * shape[1] / _SAMPLE_PIXELS)))
         eight_bit = np.dtype(array.dtype) == np.uint8
-        self._white = 255.0 if eight_bit else white_level(self._slice(np.s_[::step], np.s_[::step]))
+        self._white = 255.0 if eight_bit else white_level(self._sample())
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self._shape[0], self._shape[1]
+
+    def _sample(self) -> npt.NDArray[Any]:
+        """Read enough pixels to tell the white level."""
+        rows, columns = self._shape
+        if isinstance(self._array, np.ndarray):
+            step = max(1, int(np.sqrt(rows * columns / _SAMPLE_PIXELS)))
+            return self._slice(np.s_[::step], np.s_[::step])
+        # Every tenth pixel of chunks on a disk would read all of them: windows, spread evenly.
+        starts = (
+            sorted({int(share * max(0, n - _WINDOW)) for share in (0.05, 0.35, 0.65, 0.95)})
+            for n in self._shape
+        )
+        windows = [
+            self._slice(slice(row, row + _WINDOW), slice(column, column + _WINDOW))
+            for row, column in product(*starts)
+        ]
+        return np.concatenate([window.reshape(-1, *window.shape[2:]) for window in windows])[None]
 
     def _slice(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
         if self._samples_first:

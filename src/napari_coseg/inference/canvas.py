@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -137,6 +138,32 @@ class ScratchCanvas:
                 f"{gigabytes:.1f} GB there while it is worked on; free some space and run again."
             )
         return CosegError(f"Cannot write to {self._folder}: {error.strerror or error}.")
+
+
+def make_canvas(
+    shape: tuple[int, int], dtype: npt.DTypeLike, folder: Path, stack: ExitStack
+) -> Canvas:
+    """Return a zero label image: in memory up to `IN_MEMORY_BYTES`, else on disk.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    dtype : dtype
+        Type of the labels.
+    folder : Path
+        Folder whose disk holds a large one.
+    stack : ExitStack
+        What closes it.
+
+    Raises
+    ------
+    CosegError
+        If the folder cannot be written to.
+    """
+    if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY_BYTES:
+        return np.zeros(shape, dtype)
+    return stack.enter_context(ScratchCanvas(shape, dtype, folder))
 
 
 class Renumbered:

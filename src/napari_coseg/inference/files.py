@@ -14,7 +14,7 @@ from napari_coseg.imaging.geojson import write_geojson
 from napari_coseg.imaging.labels import write_label_tiff
 from napari_coseg.imaging.source import open_image
 from napari_coseg.imaging.tables import write_objects
-from napari_coseg.inference.canvas import IN_MEMORY_BYTES, Canvas, Renumbered, ScratchCanvas
+from napari_coseg.inference.canvas import Renumbered, make_canvas
 from napari_coseg.inference.panoptic import pixel_size
 from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.stream import (
@@ -100,8 +100,10 @@ def predict_file(
         note = size.note(path.name)
         stream = PanopticStream(source, model, size.mpp, settings, progress=progress, cancel=cancel)
         shape = source.shape
-        regions = _canvas(shape, np.uint8, base.parent, stack) if has_regions(card) else None
-        instances = _canvas(shape, np.int32, base.parent, stack) if has_instances(card) else None
+        regions = make_canvas(shape, np.uint8, base.parent, stack) if has_regions(card) else None
+        instances = (
+            make_canvas(shape, np.int32, base.parent, stack) if has_instances(card) else None
+        )
         objects, numbers = stream.run(regions, instances)
         if size.known is None:
             objects["area_um2"] = np.nan
@@ -144,11 +146,3 @@ def predict_file(
             "all": round(time.perf_counter() - started, 3),
         },
     }
-
-
-def _canvas(
-    shape: tuple[int, int], dtype: type[np.generic], folder: Path, stack: ExitStack
-) -> Canvas:
-    if shape[0] * shape[1] * np.dtype(dtype).itemsize <= IN_MEMORY_BYTES:
-        return np.zeros(shape, dtype)
-    return stack.enter_context(ScratchCanvas(shape, dtype, folder))

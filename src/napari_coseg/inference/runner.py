@@ -35,6 +35,10 @@ class Card(Protocol):
         """Standard deviation of the same."""
 
 
+class DeviceFull(CosegError):
+    """The device has too little memory."""
+
+
 class TaskRunner:
     """One task of a network, from uint8 tiles to probabilities.
 
@@ -110,7 +114,7 @@ class TaskRunner:
 
         Raises
         ------
-        CosegError
+        DeviceFull
             If the device has too little memory for a single tile.
         """
         done: list[npt.NDArray[np.float16]] = []
@@ -123,7 +127,7 @@ class TaskRunner:
                 if not is_out_of_memory(error):
                     raise
                 if len(part) == 1:
-                    raise CosegError(
+                    raise DeviceFull(
                         f"The {self.device.type} device has too little memory for one tile: "
                         "free some of it, or use --device cpu."
                     ) from error

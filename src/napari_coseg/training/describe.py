@@ -10,7 +10,7 @@ from napari_coseg.datasets.folder import FolderDataset
 from napari_coseg.models.coseg.network import CosegNetwork
 from napari_coseg.training.config import TrainingConfig
 from napari_coseg.training.validation import ValidationResult
-from napari_coseg.types import ClassTable
+from napari_coseg.types import OKABE_ITO, ClassTable
 from napari_coseg.weights.card import ClassEntry, ModelCard
 
 
@@ -21,7 +21,7 @@ def model_card(config: TrainingConfig, network: CosegNetwork, scores: dict[str, 
         name=model.name,
         config=network.config.model_dump(mode="json"),
         region_classes=_entries(model.region_classes),
-        instance_classes=_entries(model.instance_classes),
+        instance_classes=_entries(model.instance_classes, len(model.region_classes)),
         region_mpp=model.region_mpp if model.region_classes else None,
         instance_mpp=model.instance_mpp,
         mean=model.mean,
@@ -36,9 +36,13 @@ def model_card(config: TrainingConfig, network: CosegNetwork, scores: dict[str, 
     )
 
 
-def _entries(names: tuple[str, ...]) -> tuple[ClassEntry, ...]:
-    table = ClassTable.from_names(names)
-    return tuple(ClassEntry(name=info.name, colour=info.colour) for info in table)
+def _entries(names: tuple[str, ...], taken: int = 0) -> tuple[ClassEntry, ...]:
+    """Give classes the colours after those which are `taken`: both tasks are seen at once."""
+    ClassTable.from_names(names)  # refuses names that stand twice
+    return tuple(
+        ClassEntry(name=name, colour=OKABE_ITO[(taken + number) % len(OKABE_ITO)])
+        for number, name in enumerate(names)
+    )
 
 
 def card_scores(

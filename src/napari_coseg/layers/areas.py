@@ -1,0 +1,109 @@
+"""Which part of an image is meant: what is in view, or a rectangle that somebody drew."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_coseg.layers.planes import Box
+from napari_coseg.types import CosegError
+
+
+def box_around(corners: npt.NDArray[np.floating[Any]], shape: tuple[int, int]) -> Box | None:
+    """Return the pixels that touch the rectangle around some points, cut to the image.
+
+    Parameters
+    ----------
+    corners : ndarray, (points, 2)
+        Rows and columns in pixel centres.
+    shape : tuple of int
+        Rows and columns of the image.
+
+    Returns
+    -------
+    Box or None
+        None where the rectangle has no pixel of the image.
+    """
+    low = np.floor(corners.min(axis=0) + 0.5)
+    high = np.ceil(corners.max(axis=0) + 0.5)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        return None
+    row0, column0 = (max(0, int(v)) for v in low)
+    row1, column1 = (min(n, int(v)) for n, v in zip(shape, high, strict=True))
+    if row1 <= row0 or column1 <= column0:
+        return None
+    return row0, column0, row1, column1
+
+
+def box_in_view(layer: Any, shape: tuple[int, int]) -> Box:
+    """Return the pixels of an Image layer's finest level that the canvas shows.
+
+    Raises
+    ------
+    CosegError
+        If nothing of the image is in view.
+    """
+    # Of the level that is shown, colour left out.
+    corners = np.asarray(layer.corner_pixels, float)[:, -2:]
+    if getattr(layer, "multiscale", False):
+        shown = layer.level_shapes[layer.data_level]
+        full = layer.level_shapes[0]
+        spatial = slice(-3, -1) if layer.rgb else slice(-2, None)
+        ratio = np.asarray(full[spatial], float) / np.asarray(shown[spatial], float)
+        corners = (corners + 0.5) * ratio - 0.5
+    # The last corner is the last pixel itself; its far edge is half a pixel on.
+    corners = np.stack([corners[0], corners[1]])
+    box = box_around(corners, shape)
+    if box is None:
+        raise CosegError(f"Nothing of {layer.name} is in view: move the view, or take all of it.")
+    return box
+
+
+def box_of_rectangle(shapes: Any, image: Any, shape: tuple[int, int]) -> Box:
+    """Return the pixels of an Image layer under a shape: the selected one, else the last.
+
+    Raises
+    ------
+    CosegError
+        If there is no shape, or it lies outside of the image.
+    """
+    if len(shapes.data) == 0:
+        raise CosegError(f"{shapes.name} holds no rectangle yet: draw one around the area.")
+    chosen = max(shapes.selected_data) if shapes.selected_data else len(shapes.data) - 1
+    vertices = np.asarray(shapes.data[chosen], float)
+    corners = np.array(
+        [np.asarray(image.world_to_data(shapes.data_to_world(v)))[-2:] for v in vertices]
+    )
+    # Shapes are drawn through the pixels' area: an edge at 9.6 includes the pixel 10 no more.
+    box = box_around(np.stack([corners.min(0), corners.max(0) - 1e-6]), shape)
+    if box is None:
+        raise CosegError(f"The rectangle of {shapes.name} lies outside of {image.name}.")
+    return box
+
+
+def plane_index(layer: Any, point: tuple[float, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return where a viewer's sliders stand on the axes of a layer before rows and columns.
+
+    Parameters
+    ----------
+    layer : Layer
+        Its last axes are the viewer's.
+    point : tuple of float
+        ``viewer.dims.point``, in world coordinates.
+    axes : tuple of int
+        Lengths of those axes.
+    """
+    if not axes:
+        return ()
+    count = len(axes) + 2
+    world = np.zeros(count)
+    known = min(count, len(point))
+    world[count - known :] = point[len(point) - known :]
+    data = np.asarray(layer.world_to_data(world))[: len(axes)]
+    return tuple(
+        int(np.clip(math.floor(value + 0.5), 0, length - 1))
+        for value, length in zip(data, axes, strict=True)
+    )

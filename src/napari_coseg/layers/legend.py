@@ -1,0 +1,96 @@
+"""Counts and areas by class, from a layer's table or pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_coseg.layers.results import class_table, own_facts
+from napari_coseg.types import RGB
+
+
+@dataclass(frozen=True)
+class LegendRow:
+    """One class in the legend.
+
+    Attributes
+    ----------
+    count : int or None
+        Objects; None for regions.
+    area_px : int
+    area_um2 : float or None
+        None where the pixel size is unknown.
+    """
+
+    id: int
+    name: str
+    colour: RGB
+    count: int | None
+    area_px: int
+    area_um2: float | None
+
+    @property
+    def area(self) -> str:
+        """The area as a person reads it."""
+        return format_area(self.area_px, self.area_um2)
+
+
+def format_area(pixels: float, square_micrometres: float | None) -> str:
+    """Write an area with a fitting unit."""
+    if square_micrometres is None:
+        return f"{pixels:,.0f} px"
+    if square_micrometres >= 1e5:
+        return f"{square_micrometres / 1e6:.3g} mm²"
+    return f"{square_micrometres:,.0f} µm²"
+
+
+def legend_rows(layer: Any) -> list[LegendRow]:
+    """Return a row a class of one of our layers."""
+    facts = own_facts(layer)
+    if facts is None:
+        return []
+    classes = class_table(layer)
+    pixel = facts["mpp"] ** 2 if facts.get("mpp") else None
+    if facts["role"] == "regions":
+        area = np.bincount(np.asarray(layer.data).ravel(), minlength=len(classes) + 1)
+        counts: list[int | None] = [None] * len(area)
+    else:
+        kinds = layer.features["class"].to_numpy(np.int64)
+        area = np.bincount(kinds, layer.features["area_px"].to_numpy(), len(classes) + 1)
+        counts = list(np.bincount(kinds, minlength=len(classes) + 1).tolist())
+    return [
+        LegendRow(
+            info.id,
+            info.name,
+            info.colour,
+            counts[info.id],
+            int(area[info.id]),
+            None if pixel is None else float(area[info.id]) * pixel,
+        )
+        for info in classes
+    ]
+
+
+def describe_object(layer: Any, label: int) -> str | None:
+    """Say in one line what a label of one of our layers is; None where there is none."""
+    facts = own_facts(layer)
+    if facts is None or not label:
+        return None
+    if facts["role"] == "regions":
+        return class_table(layer).name_of(int(label))
+    rows = layer.features[layer.features["index"] == label]
+    if rows.empty:
+        return f"Object {label}"
+    row = rows.iloc[0]
+    parts = [f"Object {label}"]
+    if row.get("class_name"):
+        share = row.get("class_score", np.nan)
+        certain = f" {share:.2f}" if np.isfinite(share) else ""
+        parts.append(f"{row['class_name']}{certain}")
+    known = facts.get("mpp")
+    parts.append(format_area(row["area_px"], row["area_px"] * known**2 if known else None))
+    if row.get("region_name"):
+        parts.append(f"in {row['region_name']}")
+    return " · ".join(parts)

@@ -1,0 +1,86 @@
+"""The legend: colour, name, count, area, and an eye for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
+
+from napari_coseg.layers.legend import LegendRow
+
+_ID = Qt.ItemDataRole.UserRole
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+
+
+class Legend(QTreeWidget):
+    """Classes of the result's layers.
+
+    Attributes
+    ----------
+    hidden_changed : Signal
+        A layer's role ("regions", "instances") and the set of class ids that are switched off.
+    """
+
+    hidden_changed = Signal(str, object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setHeaderLabels(["Class", "Count", "Area"])
+        self.setRootIsDecorated(False)
+        self.setItemsExpandable(False)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setToolTip("Switch a class off and on with its box.")
+        header = self.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in (1, 2):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self.itemChanged.connect(self._on_changed)
+
+    def show_rows(self, groups: Sequence[tuple[str, str, Sequence[LegendRow]]]) -> None:
+        """Show the classes of some layers.
+
+        Parameters
+        ----------
+        groups : sequence of (role, title, rows)
+        """
+        self.blockSignals(True)
+        self.clear()
+        for role, title, rows in groups:
+            counts = [row.count for row in rows if row.count is not None]
+            group = QTreeWidgetItem([title, f"{sum(counts):,}" if counts else "", ""])
+            group.setData(0, _ID, role)
+            group.setFlags(Qt.ItemFlag.ItemIsEnabled)
+            font = group.font(0)
+            font.setBold(True)
+            group.setFont(0, font)
+            group.setTextAlignment(1, _RIGHT)
+            self.addTopLevelItem(group)
+            for row in rows:
+                count = "" if row.count is None else f"{row.count:,}"
+                item = QTreeWidgetItem([row.name, count, row.area])
+                swatch = QPixmap(14, 14)
+                swatch.fill(QColor(*row.colour))
+                item.setIcon(0, QIcon(swatch))
+                item.setData(0, _ID, row.id)
+                item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+                item.setCheckState(0, Qt.CheckState.Checked)
+                for column in (1, 2):
+                    item.setTextAlignment(column, _RIGHT)
+                group.addChild(item)
+            group.setExpanded(True)
+        self.blockSignals(False)
+
+    def _on_changed(self, item: QTreeWidgetItem, column: int) -> None:
+        group = item.parent()
+        if group is None:
+            return
+        children = [group.child(i) for i in range(group.childCount())]
+        hidden = {
+            child.data(0, _ID)
+            for child in children
+            if child.checkState(0) == Qt.CheckState.Unchecked
+        }
+        self.hidden_changed.emit(group.data(0, _ID), hidden)

@@ -1,0 +1,130 @@
+"""From what a person chose to what the worker is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from napari.layers import Image, Shapes
+
+from napari_coseg.layers.areas import box_in_view, box_of_rectangle, plane_index
+from napari_coseg.layers.planes import Stack
+from napari_coseg.layers.results import Place
+from napari_coseg.types import CosegError
+from napari_coseg.weights.card import ModelCard
+from napari_coseg.weights.catalogue import bundled_models, card_or_problem, user_models
+from napari_coseg.widgets.run import Plan
+from napari_coseg.worker.requests import SegmentRequest
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+Area = Literal["whole", "view", "rectangle"]
+#: What the dock calls each area.
+AREAS: dict[str, Area] = {
+    "Whole image": "whole",
+    "What is in view": "view",
+    "Rectangle (Shapes layer)": "rectangle",
+}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the fields of the Segment dock say."""
+
+    image: Any
+    model: str
+    card: ModelCard
+    area: Area
+    all_planes: bool
+    mpp: float
+    mpp_origin: str
+    device: str
+    min_region_um2: float
+    tta: bool
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and where its results belong."""
+
+    plan: Plan
+    image: Any
+    stack: Stack
+    place: Place
+
+
+def segment_models() -> list[tuple[str, ModelCard]]:
+    """Return the models that segment, by name, bundled ones first."""
+    listed = [*bundled_models().items(), *user_models().items()]
+    cards = [(name, card_or_problem(path)) for name, path in listed]
+    # A broken file of the user's must not keep the dock from opening.
+    return [(n, c) for n, c in cards if isinstance(c, ModelCard) and c.kind == "coseg"]
+
+
+def images_of(viewer: Viewer) -> list[Any]:
+    """Return the layers that can be segmented."""
+    return [layer for layer in viewer.layers if isinstance(layer, Image)]
+
+
+def make_plan(viewer: Viewer, choices: Choices) -> Planned:
+    """Turn choices into requests.
+
+    Raises
+    ------
+    CosegError
+        If the image is no picture, or the area is empty.
+    """
+    layer = choices.image
+    if layer is None:
+        raise CosegError("Open an image first.")
+    stack = Stack.of(layer)
+    finest = min(v for v in (choices.card.instance_mpp, choices.card.region_mpp) if v is not None)
+    level = stack.level_for(choices.mpp, finest)
+    rows, columns = stack.shape
+    box = (0, 0, rows, columns)
+    if choices.area == "view":
+        box = box_in_view(layer, stack.shape)
+    elif choices.area == "rectangle":
+        box = box_of_rectangle(_shapes_of(viewer), layer, stack.shape)
+    ratio = rows / stack.shape_of(level)[0]
+    box = _at_level(box, ratio, stack.shape_of(level))
+    here = plane_index(layer, viewer.dims.point, stack.axes)
+    places = list(np.ndindex(*stack.axes)) if choices.all_planes else [here]
+    mpp = choices.mpp * ratio
+    request = SegmentRequest(
+        model=choices.model,
+        device=choices.device,
+        shape=(box[2] - box[0], box[3] - box[1]),
+        name=layer.name,
+        mpp=mpp,
+        mpp_origin=choices.mpp_origin,
+        tta=choices.tta,
+        min_region_um2=choices.min_region_um2,
+    )
+    planes = [lambda i=index: stack.source(i, level, box, mpp) for index in places]
+    place = Place(None if choices.all_planes else here, level, box)
+    return Planned(Plan(planes, request), layer, stack, place)
+
+
+def _at_level(
+    box: tuple[int, int, int, int], ratio: float, shape: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    row0, column0, row1, column1 = box
+    return (
+        min(int(row0 // ratio), shape[0] - 1),
+        min(int(column0 // ratio), shape[1] - 1),
+        max(1, min(shape[0], round(row1 / ratio))),
+        max(1, min(shape[1], round(column1 / ratio))),
+    )
+
+
+def _shapes_of(viewer: Viewer) -> Any:
+    active = viewer.layers.selection.active
+    if isinstance(active, Shapes):
+        return active
+    drawn = [layer for layer in viewer.layers if isinstance(layer, Shapes)]
+    if not drawn:
+        raise CosegError("There is no Shapes layer: add one and draw a rectangle around the area.")
+    return drawn[-1]

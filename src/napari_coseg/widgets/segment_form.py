@@ -1,0 +1,223 @@
+"""What can be chosen in the Segment dock."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QLabel,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_coseg.layers.planes import Stack
+from napari_coseg.types import CosegError
+from napari_coseg.widgets.parts import combo, note
+from napari_coseg.widgets.pixel_size import PixelSizeField
+from napari_coseg.widgets.planning import AREAS, Choices, images_of, segment_models
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+# Button and key of the sample; && is Qt's way to write &.
+_SAMPLES = (
+    ("Stained colon (real)", "immunohistochemistry"),
+    ("Generated H&&E tile", "generated-tile"),
+)
+_DEVICES = (("Automatic", "auto"), ("CPU", "cpu"), ("CUDA", "cuda"), ("MPS", "mps"))
+
+
+class SegmentForm(QWidget):
+    """Image, model, area, pixel size, and what most people never touch.
+
+    Attributes
+    ----------
+    ready_changed : Signal
+        Whether there is an image and a model.
+    model_chosen : Signal
+        Name of the model and of the device.
+    """
+
+    ready_changed = Signal(bool)
+    model_chosen = Signal(str, str)
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._image = combo("The image to segment.")
+        self._model = combo("The model, and what it knows.")
+        self._about = note()
+        self._area = combo("How much of the image is segmented.")
+        for text, area in AREAS.items():
+            self._area.addItem(text, area)
+        self._planes = combo("Which planes of the stack are segmented.")
+        self._planes.addItem("This plane", False)
+        self._planes.addItem("All planes", True)
+        self._pixel_size = PixelSizeField()
+        self._form = QFormLayout()
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._form.setContentsMargins(0, 0, 0, 0)
+        self._form.addRow("Image", self._image)
+        self._form.addRow("Model", self._model)
+        self._form.addRow("", self._about)
+        self._form.addRow("Area", self._area)
+        self._form.addRow("Planes", self._planes)
+        self._form.addRow("Pixel size", self._pixel_size)
+        self._samples = self._build_samples()
+        more = self._build_more()
+        more.setVisible(False)
+        self._more_button = QToolButton()
+        self._more_button.setText("More")
+        self._more_button.setCheckable(True)
+        self._more_button.setToolTip("Settings that most people never need.")
+        self._more_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._more_button.setArrowType(Qt.ArrowType.RightArrow)
+        self._more_button.toggled.connect(more.setVisible)
+        self._more_button.toggled.connect(self._turn_arrow)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._samples)
+        layout.addLayout(self._form)
+        layout.addWidget(self._more_button)
+        layout.addWidget(more)
+
+        self._model.currentIndexChanged.connect(self._on_model)
+        self._device.currentIndexChanged.connect(self._on_device)
+        self._image.currentIndexChanged.connect(self._on_image)
+        layers = viewer.layers
+        layers.events.inserted.connect(self.fill_images)
+        layers.events.removed.connect(self.fill_images)
+        layers.events.renamed.connect(self.fill_images)
+        layers.selection.events.active.connect(self._on_active)
+        for name, card in segment_models():
+            self._model.addItem(name, card)
+        self.fill_images()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is an image and a model."""
+        return self._image.currentData() is not None and self._model.currentData() is not None
+
+    @property
+    def model(self) -> str:
+        """Name of the chosen model."""
+        return str(self._model.currentText())
+
+    @property
+    def device(self) -> str:
+        """Name of the chosen device."""
+        return str(self._device.currentData())
+
+    def choices(self) -> Choices:
+        """Return what the fields say."""
+        return Choices(
+            image=self._image.currentData(),
+            model=self.model,
+            card=self._model.currentData(),
+            area=self._area.currentData(),
+            all_planes=self._planes.currentData(),
+            mpp=self._pixel_size.mpp,
+            mpp_origin=self._pixel_size.origin,
+            device=self.device,
+            min_region_um2=self._smallest.value(),
+            tta=self._flips.isChecked(),
+        )
+
+    def fill_images(self, event: object = None) -> None:
+        """List the viewer's images; the one that was chosen stays so."""
+        before = self._image.currentData()
+        images = images_of(self._viewer)
+        active = self._viewer.layers.selection.active
+        wanted = before if before in images else active
+        self._image.blockSignals(True)
+        self._image.clear()
+        for layer in images:
+            self._image.addItem(layer.name, layer)
+        if wanted in images:
+            self._image.setCurrentIndex(images.index(wanted))
+        elif images:
+            self._image.setCurrentIndex(len(images) - 1)
+        self._image.blockSignals(False)
+        self._samples.setVisible(not images)
+        if self._image.currentData() is not before or not images:
+            self._on_image()
+
+    def _build_more(self) -> QWidget:
+        more = QWidget()
+        form = QFormLayout(more)
+        form.setContentsMargins(12, 0, 0, 0)
+        self._device = combo("Where the model runs. Automatic takes a GPU where there is one.")
+        for text, name in _DEVICES:
+            self._device.addItem(text, name)
+        self._smallest = QDoubleSpinBox()
+        self._smallest.setRange(0, 1e6)
+        self._smallest.setDecimals(0)
+        self._smallest.setSuffix(" µm²")
+        self._smallest.setSpecialValueText("keep all")
+        self._smallest.setToolTip("Smaller parts of regions, and holes, join what is around them.")
+        self._flips = QCheckBox("Average four orientations")
+        self._flips.setToolTip("Slightly better outlines; takes four times as long.")
+        form.addRow("Device", self._device)
+        form.addRow("Smallest region", self._smallest)
+        form.addRow("", self._flips)
+        return more
+
+    def _build_samples(self) -> QWidget:
+        box = QWidget()
+        layout = QVBoxLayout(box)
+        layout.setContentsMargins(0, 0, 0, 0)
+        words = QLabel("No image is open. Drop one on the canvas, or try a sample:")
+        words.setWordWrap(True)
+        layout.addWidget(words)
+        for text, key in _SAMPLES:
+            button = QPushButton(text)
+            button.clicked.connect(lambda _, key=key: self._open_sample(key))
+            layout.addWidget(button)
+        return box
+
+    def _open_sample(self, key: str) -> None:
+        self._viewer.open_sample("napari-coseg", key)
+
+    def _turn_arrow(self, open_: bool) -> None:
+        arrow = Qt.ArrowType.DownArrow if open_ else Qt.ArrowType.RightArrow
+        self._more_button.setArrowType(arrow)
+
+    def _on_active(self, event: object = None) -> None:
+        active = self._viewer.layers.selection.active
+        images = images_of(self._viewer)
+        if active in images:
+            self._image.setCurrentIndex(images.index(active))
+
+    def _on_device(self) -> None:
+        self.model_chosen.emit(self.model, self.device)
+
+    def _on_model(self) -> None:
+        card = self._model.currentData()
+        if card is not None:
+            classes = ", ".join((*card.region_table.names, *card.instance_table.names))
+            self._about.setText(f"Finds {classes}. Licence: {card.licence}. For research only.")
+            self._about.setToolTip(f"{card.description}. {card.licence_note}")
+            self.model_chosen.emit(self.model, self.device)
+        self._on_image()
+
+    def _on_image(self) -> None:
+        layer: Any = self._image.currentData()
+        card = self._model.currentData()
+        stack = None
+        if layer is not None:
+            # What is wrong with it is said when somebody presses Run.
+            with suppress(CosegError):
+                stack = Stack.of(layer)
+        self._form.setRowVisible(self._planes, stack is not None and stack.planes > 1)
+        if stack is not None and stack.mpp is not None:
+            self._pixel_size.show_size(stack.mpp, "image")
+        elif card is not None:
+            self._pixel_size.show_size(card.instance_mpp or card.region_mpp or 0.25, "assumed")
+        self.ready_changed.emit(self.ready)

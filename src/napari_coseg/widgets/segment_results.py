@@ -1,0 +1,127 @@
+"""What the runs of the Segment dock made: legend, colours, undo, the object under the cursor."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_coseg.layers.legend import describe_object, legend_rows
+from napari_coseg.layers.results import colour_layer, own_facts
+from napari_coseg.widgets.legend import Legend
+from napari_coseg.widgets.parts import note
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Layer
+
+
+class ResultsPanel(QWidget):
+    """Shows the layers of the last run, and remembers those of the runs before."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._runs: list[list[Layer]] = []
+        self._hidden: dict[str, set[int]] = {}
+        self._colour_by = QComboBox()
+        self._colour_by.addItem("Colour by class", False)
+        self._colour_by.addItem("Colour by object", True)
+        self._colour_by.setToolTip("Colour instances by their class, or each one in its own.")
+        self._undo = QPushButton("Undo run")
+        self._undo.setToolTip("Take the last run's layers away; those of the run before come back.")
+        self._undo.setEnabled(False)
+        self._legend = Legend()
+        self._legend.setMinimumHeight(150)
+        self._under_cursor = note()
+        # Room for two lines, so that nothing jumps while the mouse moves.
+        self._under_cursor.setMinimumHeight(2 * self.fontMetrics().height())
+        row = QHBoxLayout()
+        row.addWidget(self._colour_by, 1)
+        row.addWidget(self._undo)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self._legend, 1)
+        layout.addWidget(self._under_cursor)
+
+        self._colour_by.currentIndexChanged.connect(self._recolour)
+        self._undo.clicked.connect(self.undo)
+        self._legend.hidden_changed.connect(self._on_hidden)
+        viewer.layers.events.removed.connect(self._refresh)
+        viewer.mouse_move_callbacks.append(self._on_mouse)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Layers of the last run that are still in the viewer."""
+        if not self._runs:
+            return []
+        return [layer for layer in self._runs[-1] if layer in self._viewer.layers]
+
+    def add(self, layers: list[Layer]) -> None:
+        """Show the layers of a new run; those of the run before are hidden, not lost."""
+        for layer in self.layers:
+            layer.visible = False
+        for layer in layers:
+            if self._role(layer) == "instances":
+                colour_layer(layer, by_object=self._colour_by.currentData())
+            self._viewer.add_layer(layer)
+        self._runs.append(layers)
+        self._hidden = {}
+        self._refresh()
+
+    def undo(self) -> None:
+        """Take the last run's layers away; those of the run before come back."""
+        for layer in self.layers:
+            self._viewer.layers.remove(layer)
+        if self._runs:
+            self._runs.pop()
+        for layer in self.layers:
+            layer.visible = True
+        self._hidden = {}
+        self._refresh()
+
+    def let_go(self) -> None:
+        """Hear no more of the viewer."""
+        with suppress(ValueError):
+            self._viewer.mouse_move_callbacks.remove(self._on_mouse)
+        self._viewer.layers.events.removed.disconnect(self._refresh)
+
+    @staticmethod
+    def _role(layer: Layer) -> str:
+        return str((own_facts(layer) or {}).get("role", ""))
+
+    def _refresh(self, event: object = None) -> None:
+        groups = [
+            (role := self._role(la), role.capitalize(), legend_rows(la)) for la in self.layers
+        ]
+        self._legend.show_rows(groups)
+        self._undo.setEnabled(bool(groups))
+
+    def _on_hidden(self, role: str, hidden: set[int]) -> None:
+        self._hidden[role] = hidden
+        self._recolour()
+
+    def _recolour(self, index: object = None) -> None:
+        for layer in self.layers:
+            hidden = self._hidden.get(self._role(layer), set())
+            colour_layer(layer, hidden, by_object=self._colour_by.currentData())
+
+    def _on_mouse(self, viewer: napari.viewer.Viewer, event: Any) -> None:
+        self._under_cursor.setText(self._words_at(event))
+
+    def _words_at(self, event: Any) -> str:
+        for layer in reversed(self.layers):
+            if not layer.visible:
+                continue
+            label = layer.get_value(
+                event.position,
+                view_direction=event.view_direction,
+                dims_displayed=list(event.dims_displayed),
+                world=True,
+            )
+            words = describe_object(layer, int(label or 0))
+            if words:
+                return words
+        return ""

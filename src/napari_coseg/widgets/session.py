@@ -1,0 +1,53 @@
+"""The one model worker that all docks of a program share."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_coseg.worker.client import Client
+
+
+class Session(QObject):
+    """Holds the client; what its thread says arrives in the GUI's thread.
+
+    Attributes
+    ----------
+    notice : Signal
+        A sentence about the worker that a person should read.
+    """
+
+    notice = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """The client; made when it is first needed."""
+        if self._client is None:
+            self._client = Client(notice=self.notice.emit)
+        return self._client
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+_lock = threading.Lock()
+_session: Session | None = None
+
+
+def shared_session() -> Session:
+    """Return the session of this program: models are in memory once, whatever docks are open."""
+    global _session
+    with _lock:
+        if _session is None:
+            _session = Session()
+            atexit.register(_session.close)
+        return _session

@@ -1,0 +1,52 @@
+"""The host's process: ``python -P -m napari_coseg.worker``, started by `launcher`.
+
+The first line of standard input is JSON with the client's public key; the first line of standard
+output is JSON with the address and the host's public key. Afterwards standard input stays open as
+long as the client lives: its end is the host's end, however the client went.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+
+from napari_coseg.worker.host import Host
+from napari_coseg.worker.keys import KeyPair, is_key
+
+
+def _leave_with_client() -> None:
+    # Blocks until the client closes its end, or the system does so for it.
+    while sys.stdin.buffer.read(4096):
+        pass
+    os._exit(0)
+
+
+def main() -> int:
+    """Run a host for one client."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    # Ctrl-C in a terminal goes to the client's whole group; the client says what becomes of us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        client = json.loads(sys.stdin.buffer.readline()).get("client")
+    except (ValueError, AttributeError):
+        client = None
+    if not is_key(client):
+        print("This is the model worker of napari-coseg, which starts it itself.", file=sys.stderr)
+        return 2
+    host = Host(KeyPair.new(), [client])
+    report = {"address": host.endpoint.address, "public": host.endpoint.public}
+    print(json.dumps(report), flush=True)
+    threading.Thread(target=_leave_with_client, name="stdin", daemon=True).start()
+    host.run()
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # Without a wait for threads of libraries that may still be at work.
+    os._exit(code)

@@ -1,0 +1,331 @@
+"""The client: sends requests to a host, and keeps the host alive. Torch-free."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import zmq
+
+from napari_coseg.imaging.source import ImageSource
+from napari_coseg.types import CosegError
+from napari_coseg.worker.keys import Endpoint, KeyPair
+from napari_coseg.worker.launcher import LocalHost, RemoteHost
+from napari_coseg.worker.outbox import Outbox
+from napari_coseg.worker.pending import Handlers, Pending
+from napari_coseg.worker.protocol import (
+    MAX_ARRAY,
+    REPLIES,
+    Message,
+    ProtocolError,
+    decode,
+    encode,
+)
+from napari_coseg.worker.requests import SegmentRequest
+
+_log = logging.getLogger(__name__)
+
+#: Seconds that a host has to end what was cancelled; then it is killed.
+CANCEL_TIME = 2.0
+#: Seconds between two pings while something is under way.
+PING = 5.0
+#: Seconds of silence after which a host counts as lost, and until it must have said welcome.
+SILENCE, WELCOME = 30.0, 15.0
+
+
+class HostLost(CosegError):
+    """The host has gone, and the request with it."""
+
+
+class Client:
+    """Sends requests to one host, from one thread of its own.
+
+    The host is started with the first request and started again when it is lost: a request that
+    was lost with it is repeated once. Everything here returns at once and may be called from any
+    thread.
+
+    Parameters
+    ----------
+    host : LocalHost or RemoteHost, optional
+        A process of our own by default.
+    notice : callable, optional
+        Called, in the client's thread, with a sentence when a host was lost and started again.
+    """
+
+    def __init__(
+        self,
+        host: LocalHost | RemoteHost | None = None,
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
+        self._host = host or LocalHost()
+        self._notice = notice or (lambda sentence: _log.warning(sentence))
+        self._outbox: Outbox[Pending | Message] = Outbox()
+        self._pending: dict[str, Pending] = {}
+        self._going = True
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        # Reading an image may take long (a disk, a network): neither the GUI nor cancel waits.
+        self._readers = ThreadPoolExecutor(2, "pixels")
+        self._line: _Line | None = None
+
+    def describe(self) -> Future[dict[str, Any]]:
+        """Ask for device, versions, cores."""
+        return self._ask(Pending("describe", {})).future
+
+    def load(self, model: str, device: str = "auto") -> Future[dict[str, Any]]:
+        """Bring a model into the host's memory, so that the next request is faster."""
+        return self._ask(Pending("load", {"model": model, "device": device})).future
+
+    def segment(
+        self, source: ImageSource, wanted: SegmentRequest, handlers: Handlers | None = None
+    ) -> Pending:
+        """Segment an image.
+
+        Parameters
+        ----------
+        source : ImageSource
+            Read by windows, in threads of the client.
+        wanted : SegmentRequest
+            What is to be done; its shape is the source's.
+        handlers : Handlers, optional
+            Who hears of progress.
+
+        Returns
+        -------
+        Pending
+            Its `future` ends with a `napari_coseg.types.PanopticResult`; give it to `cancel` to
+            end it before.
+        """
+        if tuple(wanted.shape) != tuple(source.shape):
+            raise ValueError(f"a request for {wanted.shape} with a source of {source.shape}")
+        return self._ask(Pending("segment", wanted.model_dump(), source, handlers or Handlers()))
+
+    def cancel(self, pending: Pending) -> None:
+        """End a request: its future is cancelled at once, and nothing more is heard of it."""
+        if pending.future.cancel():
+            self._outbox.put(pending)
+
+    def close(self) -> None:
+        """End the host, if it is ours, and everything that is under way."""
+        with self._lock:
+            self._going = False
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self._outbox.put(Message("shutdown"))
+            thread.join(timeout=5)
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._host.kill()
+
+    @property
+    def host(self) -> LocalHost | RemoteHost:
+        """Who does the work."""
+        return self._host
+
+    def _ask(self, pending: Pending) -> Pending:
+        with self._lock:
+            if not self._going:
+                raise CosegError("The connection with the model worker was closed.")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+                self._thread.start()
+        self._outbox.put(pending)
+        return pending
+
+    # What follows runs in the client's thread.
+
+    def _run(self) -> None:
+        try:
+            while self._going:
+                self._turn()
+        except Exception as error:
+            _log.exception("The client of the model worker failed.")
+            self._fail_all(CosegError(f"The connection with the model worker failed: {error}."))
+        finally:
+            with self._lock:
+                self._going = False
+            if self._line is not None:
+                self._line.send(Message("shutdown"))
+                self._line.close()
+            self._fail_all(CosegError("The connection with the model worker was closed."))
+            self._outbox.close()
+
+    def _turn(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._outbox.fileno(), zmq.POLLIN)
+        if self._line is not None:
+            poller.register(self._line.socket, zmq.POLLIN)
+        poller.poll(200 if self._pending else 2000)
+        for item in self._outbox.drain():
+            if isinstance(item, Message):
+                if self._line is not None and item.request in self._pending:
+                    self._line.send(item)
+            elif item.future.cancelled():
+                self._stop(item)
+            else:
+                self._pending[item.id] = item
+        if self._line is None and self._pending:
+            self._connect()
+        if self._line is None:
+            return
+        try:
+            for message in self._line.receive():
+                self._hear(message)
+        except ProtocolError as error:
+            self._lose(str(error))
+            return
+        self._look_after(self._line)
+
+    def _connect(self) -> None:
+        try:
+            self._line = _Line(self._host.start(), self._host.keys)
+        except (CosegError, OSError, zmq.ZMQError) as error:
+            self._fail_all(error if isinstance(error, CosegError) else CosegError(f"{error}."))
+
+    def _hear(self, message: Message) -> None:
+        pending = self._pending.get(message.request)
+        # Words of requests that ended meanwhile are stale.
+        if pending is None:
+            return
+        if message.kind == "pull":
+            self._readers.submit(lambda: self._outbox.put(pending.pixels(message)))
+        elif message.kind == "result":
+            del self._pending[pending.id]
+            # In a reader's thread: renumbering a large image takes its time.
+            self._readers.submit(pending.end, message)
+        elif message.kind == "error":
+            del self._pending[pending.id]
+            if not message.body.get("cancelled"):
+                pending.fail(CosegError(str(message.body.get("message", "no reason given"))))
+        elif pending.deadline is None:
+            pending.tell(message)
+
+    def _stop(self, pending: Pending) -> None:
+        if self._pending.get(pending.id) is not pending:
+            return
+        if not pending.sent or self._line is None:
+            del self._pending[pending.id]
+            return
+        pending.deadline = time.monotonic() + CANCEL_TIME
+        self._line.send(Message("cancel", pending.id))
+
+    def _look_after(self, line: _Line) -> None:
+        now = time.monotonic()
+        if not self._host.alive:
+            self._lose(f"The model worker has stopped: {self._host.last_words()}")
+        elif not line.welcome and now - line.opened > WELCOME:
+            self._lose(
+                "The model worker does not answer: check its address, that it runs, and that it "
+                f"knows this key ({self._host.last_words()})"
+            )
+        elif line.unanswered is not None and now - line.unanswered > SILENCE:
+            self._lose("The model worker has fallen silent.")
+        elif any(p.deadline is not None and p.deadline < now for p in self._pending.values()):
+            # What does not stop when asked to is stopped; other requests move to the next host.
+            self._lose("")
+        else:
+            if line.welcome:
+                for pending in self._pending.values():
+                    if not pending.sent:
+                        line.send(pending.message())
+            if self._pending and now - line.pinged > PING:
+                line.ping()
+
+    def _lose(self, why: str) -> None:
+        """Give the host up; what was under way moves to the next one, once."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        self._host.kill()
+        before, self._pending = self._pending, {}
+        moved = 0
+        for pending in before.values():
+            if pending.future.done():
+                continue
+            if why and (pending.tries or not self._host.can_restart):
+                pending.fail(HostLost(why))
+                continue
+            if why:
+                pending.again()
+                moved += 1
+            else:
+                pending.sent = False
+            self._pending[pending.id] = pending
+        if moved:
+            self._notice(f"{why} It was started again and repeats its work.")
+
+    def _fail_all(self, error: Exception) -> None:
+        before, self._pending = self._pending, {}
+        for pending in before.values():
+            pending.fail(error)
+
+
+class _Line:
+    """The connection with one host.
+
+    Attributes
+    ----------
+    welcome : bool
+        Whether the host has answered.
+    opened, pinged : float
+        Monotonic times.
+    unanswered : float or None
+        When the first ping was sent after which nothing has come.
+    """
+
+    def __init__(self, endpoint: Endpoint, keys: KeyPair) -> None:
+        self._context = zmq.Context()
+        self.socket = self._context.socket(zmq.DEALER)
+        self.socket.curve_serverkey = endpoint.public.encode()
+        self.socket.curve_publickey = keys.public.encode()
+        self.socket.curve_secretkey = keys.secret.encode()
+        self.socket.maxmsgsize = MAX_ARRAY
+        self.socket.sndhwm = self.socket.rcvhwm = 0
+        self.socket.linger = 200
+        self.socket.connect(endpoint.address)
+        self.welcome = False
+        self.opened = self.pinged = time.monotonic()
+        self.unanswered: float | None = None
+        self.send(Message("hello"))
+
+    def send(self, message: Message) -> None:
+        """Send; ZeroMQ keeps it until the host is there."""
+        self.socket.send_multipart(encode(message), copy=False)
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self.pinged = time.monotonic()
+        if self.unanswered is None:
+            self.unanswered = self.pinged
+        self.send(Message("ping"))
+
+    def receive(self) -> list[Message]:
+        """Return what has come.
+
+        Raises
+        ------
+        ProtocolError
+            If the host says what it must not, or speaks another version.
+        """
+        messages = []
+        while True:
+            try:
+                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return messages
+            self.unanswered = None
+            message = decode(frames, REPLIES)
+            if message.kind == "welcome":
+                self.welcome = True
+            elif message.kind == "error" and not self.welcome:
+                raise ProtocolError(str(message.body.get("message")))
+            else:
+                messages.append(message)
+
+    def close(self) -> None:
+        """Hang up."""
+        self.socket.close()
+        self._context.term()

@@ -1,0 +1,223 @@
+"""What a host does when it is asked: the models and the device are here, and torch."""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import tempfile
+import time
+from collections import OrderedDict
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import napari_coseg
+from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError
+from napari_coseg.worker.job import Job, Stopped
+from napari_coseg.worker.requests import LoadRequest, SegmentRequest, check_body
+
+#: Models that stay in memory at once.
+_KEPT = 2
+#: Seconds between two messages of progress at least.
+_BEAT = 0.1
+
+
+class Engine:
+    """Answers requests, one at a time, in the thread that computes.
+
+    Torch is imported with the first of them, so that a host is there at once.
+    """
+
+    def __init__(self) -> None:
+        self._models: OrderedDict[tuple[str, str], Any] = OrderedDict()
+
+    def answer(self, job: Job) -> None:
+        """Do what a request asks; every end is a ``result`` or an ``error``, but for a stop.
+
+        Parameters
+        ----------
+        job : Job
+        """
+        try:
+            if job.stopped():
+                return
+            {"describe": self._describe, "load": self._load, "segment": self._segment}[job.kind](
+                job
+            )
+        except Stopped:
+            pass
+        except CosegError as error:
+            job.send("error", {"message": str(error)})
+        except Exception as error:
+            # A request that fails in a way nobody foresaw must not take the host with it.
+            job.send(
+                "error",
+                {
+                    "message": f"The model worker failed ({type(error).__name__}: {error}). "
+                    "Please report this.",
+                },
+            )
+
+    def release(self) -> None:
+        """Forget all models and give the device's memory back."""
+        if not self._models:
+            return
+        self._models.clear()
+        self._collect()
+
+    @staticmethod
+    def _collect() -> None:
+        import torch
+
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _describe(self, job: Job) -> None:
+        import torch
+
+        from napari_coseg.inference.devices import choose_device
+
+        device = choose_device("auto")
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+        job.send(
+            "result",
+            {
+                "software": f"napari-coseg {napari_coseg.__version__}",
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "device": str(device),
+                "device_name": name,
+                "threads": torch.get_num_threads(),
+                "cores": os.cpu_count() or 1,
+            },
+        )
+
+    def _load(self, job: Job) -> None:
+        wanted = check_body(LoadRequest, dict(job.body))
+        model = self._model(wanted)
+        job.send("result", {"model": model.card.name, "sha256": model.sha256})
+
+    def _model(self, wanted: LoadRequest) -> Any:
+        from napari_coseg.inference.devices import choose_device
+        from napari_coseg.weights.catalogue import find_weights, sha256_of
+        from napari_coseg.weights.loading import load_model
+
+        device = choose_device(wanted.device)
+        path = find_weights(wanted.model)
+        # By content: a file that was trained on meanwhile is another model.
+        key = (sha256_of(path), str(device))
+        if key not in self._models:
+            while len(self._models) >= _KEPT:
+                self._models.popitem(last=False)
+                self._collect()
+            self._models[key] = load_model(path, device)
+        self._models.move_to_end(key)
+        return self._models[key]
+
+    def _segment(self, job: Job) -> None:
+        from napari_coseg.inference.runner import DeviceFull
+        from napari_coseg.inference.stream import Cancelled
+
+        wanted = check_body(SegmentRequest, dict(job.body))
+        try:
+            self._segment_on(job, wanted, wanted.device)
+        except Cancelled:
+            raise Stopped("The work was cancelled.") from None
+        except DeviceFull as error:
+            if wanted.device == "cpu":
+                raise
+            # Tiles have the one size that the network was trained at, so that the ladder from
+            # large batches over single tiles ends here.
+            self.release()
+            job.send("notice", {"message": f"{error} Going on with the CPU."})
+            self._segment_on(job, wanted, "cpu")
+
+    def _segment_on(self, job: Job, wanted: SegmentRequest, device: str) -> None:
+        from napari_coseg.inference.canvas import make_canvas
+        from napari_coseg.inference.panoptic import PixelSize, model_facts
+        from napari_coseg.inference.stream import PanopticStream, has_instances, has_regions
+        from napari_coseg.worker.sources import PulledSource, SentCanvas
+
+        started = time.perf_counter()
+        model = self._model(wanted.model_copy(update={"device": device}))
+        card = model.card
+        size = PixelSize(wanted.mpp, wanted.mpp_origin)
+        if wanted.mpp is None:
+            size = PixelSize(card.instance_mpp or card.region_mpp, "assumed")
+        note = size.note(wanted.name)
+        source = PulledSource(job, wanted.shape, wanted.name, size.mpp)
+        settings = _settings(wanted, card)
+        last = 0.0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= _BEAT or done == total:
+                last = now
+                job.send("progress", {"done": done, "total": total})
+
+        stream = PanopticStream(source, model, size.mpp, settings, None, progress, job.stopped)
+        job.send("progress", {"done": 0, "total": stream.tiles})
+        with ExitStack() as stack:
+            folder = Path(tempfile.gettempdir())
+
+            def sent(task: str, dtype: Any) -> SentCanvas:
+                return SentCanvas(job, task, make_canvas(wanted.shape, dtype, folder, stack))
+
+            regions = sent("regions", np.uint8) if has_regions(card) else None
+            instances = sent("instances", np.int32) if has_instances(card) else None
+            objects, numbers = stream.run(regions, instances)
+        if size.known is None:
+            objects["area_um2"] = np.nan
+        columns = {
+            name: objects[name].to_numpy()
+            for name in (*OBJECT_COLUMNS, "class_score")
+            if not name.endswith("_name")
+        }
+        seconds = {**stream.timings.as_dict(), "all": round(time.perf_counter() - started, 3)}
+        job.send(
+            "result",
+            {
+                "region_classes": _table(card.region_table),
+                "instance_classes": _table(card.instance_table),
+                "has_regions": has_regions(card),
+                "has_instances": has_instances(card),
+                "mpp": size.known,
+                "metadata": {
+                    **model_facts(model),
+                    "settings": settings.as_dict(),
+                    "device": str(stream.device),
+                    "batch": stream.batch,
+                    "mpp": size.mpp,
+                    "mpp_origin": size.origin,
+                    "notes": [note] if note else [],
+                    "seconds": seconds,
+                },
+            },
+            {"numbers": numbers, **columns},
+            pack=True,
+        )
+
+
+def _settings(wanted: SegmentRequest, card: Any) -> Any:
+    from napari_coseg.inference.settings import PredictSettings
+
+    settings = PredictSettings(
+        overlap=wanted.overlap, tta=wanted.tta, min_region_um2=wanted.min_region_um2
+    ).for_model(card)
+    assert settings.instances is not None
+    changed = {
+        name: value
+        for name in ("foreground_threshold", "min_area")
+        if (value := getattr(wanted, name)) is not None
+    }
+    return replace(settings, instances=replace(settings.instances, **changed))
+
+
+def _table(table: ClassTable) -> list[list[Any]]:
+    return [[info.name, list(info.colour)] for info in table]

@@ -1,0 +1,218 @@
+"""The host: one socket, one thread for it, one thread that computes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Collection
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+
+import napari_coseg
+from napari_coseg.worker.engine import Engine
+from napari_coseg.worker.job import Job
+from napari_coseg.worker.keys import DOMAIN, Endpoint, KeyPair
+from napari_coseg.worker.outbox import Outbox
+from napari_coseg.worker.protocol import (
+    MAX_ARRAY,
+    REQUESTS,
+    VERSION,
+    Message,
+    ProtocolError,
+    decode,
+    encode,
+    request_of,
+)
+from napari_coseg.worker.turns import Turns
+
+_log = logging.getLogger(__name__)
+
+Frames = list[bytes | memoryview]
+
+#: Seconds without work after which models leave memory.
+IDLE = 300.0
+#: Seconds of silence after which a client counts as gone: several of its pings.
+SILENCE = 60.0
+#: Most clients at once, and most requests of one that wait.
+_CLIENTS, _WAITING = 64, 64
+
+
+class _AllowList:
+    """Tells ZeroMQ's authenticator which keys may in."""
+
+    def __init__(self, keys: Collection[str]) -> None:
+        self._keys = frozenset(key.encode() for key in keys)
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether a public key is on the list."""
+        return key in self._keys
+
+
+class Host:
+    """Serves clients until it is told to stop.
+
+    Parameters
+    ----------
+    keys : KeyPair
+        The host's own.
+    allowed : collection of str
+        Public keys of the clients that may connect.
+    address : str
+        Where to listen; by default a free port of this machine alone.
+    engine : Engine, optional
+        What does the work.
+    stay : bool
+        Whether clients may not end the host (``napari-coseg serve``).
+
+    Raises
+    ------
+    zmq.ZMQError
+        If the address cannot be listened at.
+    """
+
+    def __init__(
+        self,
+        keys: KeyPair,
+        allowed: Collection[str],
+        address: str = "tcp://127.0.0.1:*",
+        *,
+        engine: Engine | None = None,
+        stay: bool = False,
+    ) -> None:
+        self._context = zmq.Context()
+        self._authenticator = ThreadAuthenticator(self._context)
+        self._authenticator.start()
+        self._authenticator.configure_curve_callback(DOMAIN, _AllowList(allowed))
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.curve_server = True
+        self._socket.curve_secretkey = keys.secret.encode()
+        self._socket.curve_publickey = keys.public.encode()
+        self._socket.zap_domain = DOMAIN.encode()
+        self._socket.maxmsgsize = MAX_ARRAY
+        self._socket.linger = 0
+        # Messages are few and what they need is bounded by credit; none may be lost.
+        self._socket.sndhwm = self._socket.rcvhwm = 0
+        self._socket.bind(address)
+        self.endpoint = Endpoint(self._socket.last_endpoint.decode(), keys.public)
+        self._engine = engine or Engine()
+        self._stay = stay
+        self._outbox: Outbox[tuple[bytes, Frames]] = Outbox()
+        self._turns = Turns()
+        self._seen: dict[bytes, float] = {}
+        self._going = True
+        self._worker = threading.Thread(target=self._compute, name="compute", daemon=True)
+
+    def stop(self) -> None:
+        """End `run`, from any thread."""
+        self._going = False
+        self._outbox.put((b"", []))
+
+    def run(self) -> None:
+        """Serve, in this thread, until `stop` or a client's ``shutdown``."""
+        self._worker.start()
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._outbox.fileno(), zmq.POLLIN)
+        try:
+            while self._going:
+                ready = dict(poller.poll(1000))
+                if self._socket in ready:
+                    self._receive()
+                for client, frames in self._outbox.drain():
+                    if client:
+                        self._send_frames(client, frames)
+                self._drop_silent()
+        finally:
+            self._turns.close()
+            self._worker.join(timeout=2)
+            self._socket.close()
+            self._outbox.close()
+            self._authenticator.stop()
+            self._context.term()
+
+    def _compute(self) -> None:
+        while not self._turns.closed:
+            job = self._turns.take(IDLE)
+            if job is not None:
+                self._engine.answer(job)
+            else:
+                self._engine.release()
+
+    def _receive(self) -> None:
+        # All that has come, so that a cancel does not wait behind one look a message.
+        while True:
+            try:
+                client, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message = decode(frames, REQUESTS)
+            except ProtocolError as error:
+                refusal = {"message": str(error), "version": VERSION}
+                self._send(client, Message("error", request_of(frames), refusal))
+                continue
+            if client not in self._seen and len(self._seen) >= _CLIENTS:
+                self._refuse(client, message, "The host has as many clients as it can serve.")
+                continue
+            self._seen[client] = time.monotonic()
+            self._take(client, message)
+
+    def _take(self, client: bytes, message: Message) -> None:
+        if message.kind == "hello":
+            body = {"software": f"napari-coseg {napari_coseg.__version__}"}
+            self._send(client, Message("welcome", message.request, body))
+        elif message.kind == "ping":
+            self._send(client, Message("pong", message.request))
+        elif message.kind == "cancel":
+            self._turns.stop(client, message.request)
+            # Said by this thread at once, and for a request that was done already too.
+            self._refuse(client, message, "cancelled", cancelled=True)
+        elif message.kind == "pixels":
+            job = self._turns.find(client, message.request)
+            if job is not None:
+                job.deliver(message)
+        elif message.kind == "shutdown":
+            if self._stay:
+                self._turns.drop(client)
+                self._seen.pop(client, None)
+            else:
+                self._going = False
+        elif self._turns.waiting(client) >= _WAITING:
+            self._refuse(client, message, "Too many requests of this program wait already.")
+        else:
+            self._turns.add(Job(client, message, _Sender(client, self._outbox)))
+
+    def _refuse(
+        self, client: bytes, message: Message, sentence: str, *, cancelled: bool = False
+    ) -> None:
+        body = {"message": sentence, "cancelled": cancelled}
+        self._send(client, Message("error", message.request, body))
+
+    def _send(self, client: bytes, message: Message) -> None:
+        self._send_frames(client, encode(message))
+
+    def _send_frames(self, client: bytes, frames: Frames) -> None:
+        try:
+            self._socket.send_multipart([client, *frames], copy=False)
+        except zmq.ZMQError as error:
+            _log.debug("A client could not be reached: %s", error)
+
+    def _drop_silent(self) -> None:
+        now = time.monotonic()
+        for client in [c for c, seen in self._seen.items() if now - seen > SILENCE]:
+            del self._seen[client]
+            self._turns.drop(client)
+
+
+class _Sender:
+    """Puts a job's messages into the outbox, for its client."""
+
+    def __init__(self, client: bytes, outbox: Outbox[tuple[bytes, Frames]]) -> None:
+        self._client = client
+        self._outbox = outbox
+
+    def __call__(self, message: Message, pack: bool) -> None:
+        """Send; packing is the job's time and not the I/O thread's."""
+        self._outbox.put((self._client, encode(message, pack=pack)))

@@ -1,0 +1,160 @@
+"""Starts the host's process and ends it. Torch-free."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from typing import IO
+
+from napari_coseg.types import CosegError
+from napari_coseg.worker.keys import Endpoint, KeyPair, is_key
+
+_log = logging.getLogger(__name__)
+
+#: Seconds until a host must have reported; a cold disk makes Python's start slow.
+START_TIME = 60.0
+_NICENESS = 5
+
+
+class LocalHost:
+    """A host on this machine, at lower priority, that lives no longer than this process.
+
+    Attributes
+    ----------
+    keys : KeyPair
+        The client's; made here, known to this host alone.
+    """
+
+    #: A host of ours can be killed and started again.
+    can_restart = True
+
+    def __init__(self) -> None:
+        self.keys = KeyPair.new()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._last_words: deque[str] = deque(maxlen=20)
+
+    def start(self) -> Endpoint:
+        """Start the process and wait for its report.
+
+        Raises
+        ------
+        CosegError
+            If it ends, or says nothing, before it is there.
+        """
+        self.kill()
+        self._last_words.clear()
+        lower = subprocess.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 0
+        # A new session: Ctrl-C in the terminal of a script is for the script.
+        self._process = subprocess.Popen(
+            # -P: a file torch.py in the folder where a person works must not be imported.
+            [sys.executable, "-P", "-m", "napari_coseg.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            creationflags=lower,
+            start_new_session=True,
+        )
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        _lower_priority(process.pid)
+        threading.Thread(target=self._listen, args=(process.stderr,), daemon=True).start()
+        # Ends the wait for a report that never comes.
+        watch = threading.Timer(START_TIME, process.kill)
+        watch.daemon = True
+        watch.start()
+        try:
+            process.stdin.write(json.dumps({"client": self.keys.public}).encode() + b"\n")
+            process.stdin.flush()
+            report = json.loads(process.stdout.readline() or b"null")
+        except (OSError, ValueError):
+            report = None
+        finally:
+            watch.cancel()
+        if not isinstance(report, dict) or not is_key(report.get("public")):
+            self.kill()
+            raise CosegError(f"The model worker does not start: {self.last_words()}")
+        threading.Thread(target=self._listen, args=(process.stdout,), daemon=True).start()
+        return Endpoint(str(report["address"]), str(report["public"]))
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process, None where none runs."""
+        return self._process.pid if self.alive else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def last_words(self) -> str:
+        """Return the end of what it said on standard error."""
+        return " ".join(list(self._last_words)[-3:]) or "it said nothing."
+
+    def kill(self) -> None:
+        """End the process at once."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError):
+            process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def _listen(self, stream: IO[bytes]) -> None:
+        # A pipe that nobody empties would stop the host once it is full.
+        with contextlib.suppress(OSError, ValueError):
+            for line in stream:
+                text = line.decode(errors="replace").rstrip()
+                self._last_words.append(text)
+                _log.debug("worker: %s", text)
+
+
+class RemoteHost:
+    """A host that runs elsewhere (``napari-coseg serve``).
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+    keys : KeyPair
+        The client's, which the host must know.
+    """
+
+    can_restart = False
+
+    def __init__(self, endpoint: Endpoint, keys: KeyPair) -> None:
+        self.keys = keys
+        self._endpoint = endpoint
+
+    def start(self) -> Endpoint:
+        """Return where it is."""
+        return self._endpoint
+
+    @property
+    def alive(self) -> bool:
+        """What can be known without asking it."""
+        return True
+
+    def last_words(self) -> str:
+        """Return where it was looked for."""
+        return f"no answer from {self._endpoint.address}."
+
+    def kill(self) -> None:
+        """Do nothing: it is not ours."""
+
+
+def _lower_priority(pid: int) -> None:
+    if sys.platform != "win32":
+        # Where the system forbids it, the worker is no worse than any other program.
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, pid, _NICENESS)

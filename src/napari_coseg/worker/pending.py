@@ -1,0 +1,220 @@
+"""A request on the client's side, and what comes back for it. Torch-free."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from napari_coseg.imaging.source import ImageSource
+from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, PanopticResult
+from napari_coseg.worker.protocol import MAX_ARRAY, Message, ProtocolError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """What is called while a request is at work, in a thread of the client.
+
+    Attributes
+    ----------
+    progress : callable
+        With the tiles done and all tiles.
+    block : callable
+        With the task ("regions", "instances"), the first row and column, and the labels of a
+        window that has just been finished. Object ids are provisional: the result has others.
+    notice : callable
+        With a sentence that a person should read.
+    """
+
+    progress: Callable[[int, int], None] = lambda done, total: None
+    block: Callable[[str, tuple[int, int], npt.NDArray[Any]], None] = lambda task, place, labels: (
+        None
+    )
+    notice: Callable[[str], None] = lambda sentence: None
+
+
+@dataclass
+class Pending:
+    """A request that has not ended.
+
+    Attributes
+    ----------
+    kind : str
+        What is asked.
+    body : dict
+        With what.
+    source : ImageSource or None
+        Where pixels come from that the host pulls.
+    handlers : Handlers
+        Who hears of it.
+    future : Future
+        Its end: a `PanopticResult` for ``segment``, else the body of the result.
+    id : str
+        New for each try, so that a late word of a dead host is not taken for one of the next.
+    tries : int
+        Hosts that were lost over it.
+    """
+
+    kind: str
+    body: Mapping[str, Any]
+    source: ImageSource | None = None
+    handlers: Handlers = field(default_factory=Handlers)
+    future: Future[Any] = field(default_factory=Future)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    tries: int = 0
+    sent: bool = False
+    deadline: float | None = None
+    assembly: Assembly | None = None
+
+    def message(self) -> Message:
+        """Return the request as it goes to a host."""
+        self.sent = True
+        if self.kind == "segment":
+            assert self.source is not None
+            self.assembly = Assembly(self.source.shape)
+        return Message(self.kind, self.id, dict(self.body))
+
+    def again(self) -> None:
+        """Get ready for another host."""
+        self.id, self.sent, self.tries = uuid.uuid4().hex, False, self.tries + 1
+
+    def fail(self, error: Exception) -> None:
+        """End without a result, unless it has ended already."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def tell(self, message: Message) -> None:
+        """Hand a word of the host's to whoever wants it."""
+        body = message.body
+        try:
+            if message.kind == "progress":
+                self.handlers.progress(int(body["done"]), int(body["total"]))
+            elif message.kind == "notice":
+                self.handlers.notice(str(body["message"]))
+            elif message.kind == "block" and self.assembly is not None:
+                task, place, labels = self.assembly.put(message)
+                self.handlers.block(task, place, labels)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProtocolError(f"The model worker sent a faulty {message.kind}.") from error
+
+    def pixels(self, message: Message) -> Message:
+        """Answer a pull; a source that cannot be read is told to the host, which gives up."""
+        number = message.body.get("window")
+        try:
+            assert self.source is not None
+            row0, column0, row1, column1 = (int(v) for v in message.body["box"])
+            if (row1 - row0) * (column1 - column0) * 3 > MAX_ARRAY:
+                raise CosegError("The model worker asked for too many pixels at once.")
+            pixels = self.source.read(row0, column0, row1, column1)
+        except Exception as error:
+            what = str(error) if isinstance(error, CosegError) else f"{type(error).__name__}"
+            if not isinstance(error, CosegError):
+                _log.exception("Pixels could not be read.")
+                what = f"The image can no longer be read ({what}: {error})."
+            return Message("pixels", self.id, {"window": number, "error": what})
+        return Message("pixels", self.id, {"window": number}, {"pixels": pixels})
+
+    def end(self, message: Message) -> None:
+        """End with a result."""
+        if self.future.done():
+            return
+        try:
+            value: Any = dict(message.body)
+            if self.assembly is not None:
+                value = self.assembly.result(message)
+        except (CosegError, KeyError, TypeError, ValueError, IndexError) as error:
+            self.fail(
+                error
+                if isinstance(error, CosegError)
+                else ProtocolError(f"The model worker sent a faulty result: {error}.")
+            )
+            return
+        if not self.future.done():
+            self.future.set_result(value)
+
+
+class Assembly:
+    """Puts the blocks of a segmentation together.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the image.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._shape = shape
+        self._labels: dict[str, npt.NDArray[Any]] = {}
+
+    def put(self, message: Message) -> tuple[str, tuple[int, int], npt.NDArray[Any]]:
+        """Take a block; return its task, place and labels."""
+        task = message.body["task"]
+        row, column = (int(v) for v in message.body["place"])
+        labels = message.arrays["labels"]
+        if task not in ("regions", "instances") or labels.ndim != 2:
+            raise ValueError(task)
+        canvas = self._canvas(task)
+        window = canvas[row : row + labels.shape[0], column : column + labels.shape[1]]
+        if row < 0 or column < 0 or window.shape != labels.shape:
+            raise ValueError("a block outside of the image")
+        window[...] = labels
+        return task, (row, column), labels
+
+    def _canvas(self, task: str) -> npt.NDArray[Any]:
+        if task not in self._labels:
+            dtype = np.uint8 if task == "regions" else np.int32
+            self._labels[task] = np.zeros(self._shape, dtype)
+        return self._labels[task]
+
+    def result(self, message: Message) -> PanopticResult:
+        """Make the whole result; the ids of the blocks are exchanged for the final ones."""
+        body, arrays = message.body, message.arrays
+        regions = self._canvas("regions") if body["has_regions"] else None
+        instances: npt.NDArray[np.int32] | None = None
+        if body["has_instances"]:
+            numbers = np.asarray(arrays["numbers"], np.int32)
+            instances = numbers[self._canvas("instances")]
+        region_classes, instance_classes = (
+            _table(body[name]) for name in ("region_classes", "instance_classes")
+        )
+        return PanopticResult(
+            regions=regions,
+            instances=instances,
+            objects=_objects(arrays, region_classes, instance_classes),
+            region_classes=region_classes,
+            instance_classes=instance_classes,
+            mpp=body["mpp"],
+            metadata=dict(body["metadata"]),
+        )
+
+
+def _table(entries: list[tuple[str, list[int]]]) -> ClassTable:
+    return ClassTable.from_names([name for name, _ in entries], dict(entries))
+
+
+def _objects(
+    arrays: Mapping[str, npt.NDArray[Any]], regions: ClassTable, instances: ClassTable
+) -> pd.DataFrame:
+    """Rebuild the table; names follow from ids and need not travel."""
+    columns: dict[str, Any] = {}
+    for name in (*OBJECT_COLUMNS, "class_score"):
+        if name.endswith("_name"):
+            ids = arrays[name.removesuffix("_name")]
+            table = regions if name == "region_name" else instances
+            names = np.array([table.name_of(i) for i in range(len(table) + 1)], object)
+            if name == "class_name" or len(table) == 0:
+                names[0] = ""
+            columns[name] = names[ids]
+        else:
+            # A writable copy: frames are not.
+            columns[name] = np.array(arrays[name])
+    return pd.DataFrame(columns)

@@ -1,0 +1,84 @@
+"""The client's image, and the client's label images, as prediction sees them in the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_coseg.imaging.source import ImageSource
+from napari_coseg.inference.canvas import Canvas, Index, Window
+from napari_coseg.worker.job import Job
+from napari_coseg.worker.protocol import smallest
+
+
+class PulledSource(ImageSource):
+    """An image whose windows the client sends when they are asked for.
+
+    Parameters
+    ----------
+    job : Job
+        The request.
+    shape : tuple of int
+        Rows and columns.
+    name : str
+        For messages.
+    mpp : float or None
+        µm per pixel.
+    """
+
+    def __init__(self, job: Job, shape: tuple[int, int], name: str, mpp: float | None) -> None:
+        self._job = job
+        self._shape = shape
+        self.name = name
+        self.mpp = mpp
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._shape
+
+    def _read(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[np.uint8]:
+        # The frame that it came in is read-only; sources give new arrays.
+        return self._job.pull(row0, column0, row1, column1).copy()
+
+
+class SentCanvas:
+    """A label image of which the client is sent every window that is written.
+
+    Parameters
+    ----------
+    job : Job
+        The request.
+    task : {"regions", "instances"}
+        Whose labels they are.
+    canvas : Canvas
+        Where they stand in the host, to be read again.
+    """
+
+    def __init__(self, job: Job, task: str, canvas: Canvas) -> None:
+        self._job = job
+        self._task = task
+        self._canvas = canvas
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self._canvas.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the labels."""
+        return self._canvas.dtype
+
+    def __getitem__(self, index: Index) -> npt.NDArray[Any]:
+        """Labels of a window."""
+        return self._canvas[index]
+
+    def __setitem__(self, window: Window, labels: npt.NDArray[Any]) -> None:
+        """Replace the labels of a window, and send them."""
+        self._canvas[window] = labels
+        rows, columns = window
+        body = {"task": self._task, "place": [int(rows.start), int(columns.start)]}
+        self._job.send("block", body, {"labels": smallest(labels)}, pack=True)

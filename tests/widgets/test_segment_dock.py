@@ -1,0 +1,289 @@
+"""The Segment dock with a worker that answers at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_coseg.imaging.source import ImageSource
+from napari_coseg.types import CosegError
+from napari_coseg.widgets.segment_dock import SegmentDock
+from napari_coseg.widgets.session import Session
+from napari_coseg.worker.pending import Handlers, Pending
+from napari_coseg.worker.requests import SegmentRequest
+from tests.layers.test_results import result
+
+
+class FakeClient:
+    """Keeps requests until the test answers them."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[ImageSource, SegmentRequest, Handlers, Pending]] = []
+        self.loaded: list[str] = []
+
+    def load(self, model: str, device: str) -> Future[Any]:
+        """Note the model."""
+        self.loaded.append(model)
+        return Future()
+
+    def segment(self, source: ImageSource, wanted: SegmentRequest, handlers: Handlers) -> Pending:
+        """Note the request."""
+        pending = Pending("segment", {}, source, handlers)
+        self.asked.append((source, wanted, handlers, pending))
+        return pending
+
+    def cancel(self, pending: Pending) -> None:
+        """Cancel as the real one does."""
+        pending.future.cancel()
+
+    def answer(self, error: Exception | None = None) -> None:
+        """Answer the last request."""
+        source, wanted, _, pending = self.asked[-1]
+        if error is not None:
+            pending.future.set_exception(error)
+            return
+        answer = result(*source.shape, wanted.mpp)
+        answer.metadata |= {"seconds": {"all": 0.5}, "device": "cpu"}
+        pending.future.set_result(answer)
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    return FakeClient()
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[[], Any]) -> Any:
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Notifications."""
+    heard: list[str] = []
+    for name in ("show_info", "show_warning", "show_error"):
+        monkeypatch.setattr(f"napari_coseg.widgets.segment_dock.{name}", heard.append)
+    return heard
+
+
+@pytest.fixture
+def dock(viewer: Any, client: FakeClient, said: list[str], qtbot: Any) -> Iterator[SegmentDock]:
+    session = Session()
+    session._client = client  # type: ignore[assignment]
+    made = SegmentDock(viewer, session)
+    qtbot.addWidget(made)
+    yield made
+    made.close()
+
+
+def picture(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.uint8)
+
+
+def names(viewer: Any) -> list[str]:
+    return [layer.name for layer in viewer.layers]
+
+
+def finish(dock: SegmentDock, client: FakeClient, qtbot: Any) -> None:
+    client.answer()
+    qtbot.waitUntil(lambda: not dock.running)
+
+
+def test_no_image_offers_samples(dock: SegmentDock, viewer: Any, client: FakeClient) -> None:
+    assert not dock.form._samples.isHidden()
+    assert not dock._button.isEnabled()
+    dock.start()
+    assert client.asked == []
+    # The worker loads while the person looks around.
+    assert client.loaded == ["coseg-lite-histology"]
+    viewer.add_image(picture(8, 10, 3), rgb=True)
+    assert dock.form._samples.isHidden()
+    assert dock._button.isEnabled()
+
+
+def test_a_run_makes_layers_and_a_legend(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any, said: list[str]
+) -> None:
+    image = viewer.add_image(picture(8, 10, 3), rgb=True, name="tile", scale=(0.5, 0.5), units="um")
+    dock.start()
+    assert dock._button.text() == "Cancel"
+    source, wanted, handlers, _ = client.asked[0]
+    assert source.shape == wanted.shape == (8, 10)
+    assert (wanted.mpp, wanted.mpp_origin, wanted.name) == (0.5, "image", "tile")
+    handlers.progress(1, 4)
+    qtbot.waitUntil(lambda: dock.status == "Tile 1 of 4")
+    finish(dock, client, qtbot)
+    assert names(viewer) == ["tile", "tile regions", "tile instances"]
+    assert dock.status == "2 objects in 0.5 s (cpu)."
+    assert dock._button.text() == "Run"
+    assert viewer.layers.selection.active is image
+    tree = dock.results._legend
+    rows = [tree.topLevelItem(i).child(0).text(0) for i in range(tree.topLevelItemCount())]
+    assert rows == ["g", "a"]
+    assert said == []
+
+
+def test_a_second_run_loses_nothing_and_is_undone(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    viewer.add_image(picture(8, 10, 3), rgb=True, name="tile")
+    for _ in range(2):
+        dock.start()
+        finish(dock, client, qtbot)
+    assert names(viewer)[-2:] == ["tile regions [1]", "tile instances [1]"]
+    assert [layer.visible for layer in viewer.layers] == [True, False, False, True, True]
+    dock.results.undo()
+    assert names(viewer) == ["tile", "tile regions", "tile instances"]
+    assert all(layer.visible for layer in viewer.layers)
+    dock.results.undo()
+    assert names(viewer) == ["tile"]
+    assert not dock.results._undo.isEnabled()
+
+
+def test_a_class_is_switched_off_in_the_legend(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    from qtpy.QtCore import Qt
+
+    viewer.add_image(picture(8, 10, 3), rgb=True, name="tile")
+    dock.start()
+    finish(dock, client, qtbot)
+    layer = viewer.layers["tile instances"]
+    assert layer.get_color(1)[3] == 1
+    row = dock.results._legend.topLevelItem(1).child(0)
+    row.setCheckState(0, Qt.CheckState.Unchecked)
+    assert layer.get_color(1)[3] == 0
+    assert layer.get_color(2)[3] == 1
+    dock.results._colour_by.setCurrentIndex(1)
+    assert layer.get_color(1)[3] == 0
+    row.setCheckState(0, Qt.CheckState.Checked)
+    assert layer.get_color(1)[3] == 1
+
+
+def test_cancel_frees_the_dock_at_once(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    viewer.add_image(picture(8, 10, 3), rgb=True)
+    dock.start()
+    dock._button.click()
+    assert not dock.running
+    assert dock.status == "Cancelled."
+    assert client.asked[0][3].future.cancelled()
+    dock.start()
+    finish(dock, client, qtbot)
+    assert len(viewer.layers) == 3
+
+
+@pytest.mark.parametrize("error", [CosegError("The model is bad."), ValueError("odd")])
+def test_a_failure_is_a_notification(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any, said: list[str], error: Any
+) -> None:
+    viewer.add_image(picture(8, 10, 3), rgb=True)
+    dock.start()
+    client.answer(error)
+    qtbot.waitUntil(lambda: not dock.running)
+    assert len(said) == 1
+    assert str(error) in said[0]
+    assert len(viewer.layers) == 1
+
+
+def test_the_image_goes_while_it_is_segmented(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    image = viewer.add_image(picture(8, 10, 3), rgb=True, name="tile")
+    dock.start()
+    viewer.layers.remove(image)
+    finish(dock, client, qtbot)
+    assert names(viewer) == ["tile regions", "tile instances"]
+
+
+def test_a_stack_plane_by_plane(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    viewer.add_image(picture(3, 8, 10), name="stack")
+    assert dock.form._form.isRowVisible(dock.form._planes)
+    dock.form._planes.setCurrentIndex(1)
+    dock.start()
+    for count in range(1, 4):
+        qtbot.waitUntil(lambda n=count: len(client.asked) == n)
+        client.answer()
+    qtbot.waitUntil(lambda: not dock.running)
+    assert viewer.layers["stack instances"].data.shape == (3, 8, 10)
+    assert dock.status.startswith("6 objects")
+
+
+def test_areas(
+    dock: SegmentDock, viewer: Any, client: FakeClient, said: list[str], qtbot: Any
+) -> None:
+    viewer.add_image(picture(40, 50, 3), rgb=True, name="tile")
+    dock.form._area.setCurrentIndex(2)
+    dock.start()
+    assert "no Shapes layer" in said[-1]
+    shapes = viewer.add_shapes([[[10, 5], [10, 25], [30, 25], [30, 5]]], shape_type="rectangle")
+    dock.start()
+    assert client.asked[-1][1].shape == (21, 21)
+    finish(dock, client, qtbot)
+    assert np.allclose(viewer.layers["tile regions"].data_to_world((0, 0)), (10, 5))
+    shapes.data = [[[100, 100], [100, 120], [120, 120], [120, 100]]]
+    viewer.layers.selection.active = shapes
+    dock.start()
+    assert "outside" in said[-1]
+    assert not dock.running
+
+
+def test_pixel_sizes_say_where_they_come_from(dock: SegmentDock, viewer: Any) -> None:
+    field = dock.form._pixel_size
+    viewer.add_image(picture(8, 10, 3), rgb=True, name="plain")
+    assert (field.mpp, field.origin) == (0.25, "assumed")
+    field._field.setValue(0.4)
+    assert field.origin == "given"
+    assert dock.form.choices().mpp == pytest.approx(0.4)
+    viewer.add_image(picture(8, 10, 3), rgb=True, name="scaled", scale=(0.5, 0.5), units="um")
+    assert (field.mpp, field.origin) == (0.5, "image")
+
+
+def test_the_object_under_the_cursor(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    from types import SimpleNamespace
+
+    viewer.add_image(picture(8, 10, 3), rgb=True, name="tile")
+    dock.start()
+    finish(dock, client, qtbot)
+
+    def words(row: float, column: float) -> str:
+        event = SimpleNamespace(position=(row, column), view_direction=None, dims_displayed=(0, 1))
+        return dock.results._words_at(event)
+
+    assert words(2, 2).startswith("Object 1 · a")
+    assert words(0, 0) == "g"
+    assert words(0, 9) == ""
+    assert words(-50, -50) == ""
+
+
+def test_a_closed_dock_ends_its_run(dock: SegmentDock, viewer: Any, client: FakeClient) -> None:
+    viewer.add_image(picture(8, 10, 3), rgb=True)
+    dock.start()
+    dock.close()
+    assert client.asked[0][3].future.cancelled()
+    viewer.layers.clear()
+
+
+def test_a_dock_never_imports_torch() -> None:
+    script = textwrap.dedent(
+        """
+        import sys
+        import napari_coseg.widgets.segment_dock
+        import napari_coseg.worker.client
+        loaded = {"torch", "timm", "torchvision", "segment_anything"} & set(sys.modules)
+        assert not loaded, loaded
+        """
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,85 @@
+"""An engine without torch, and images to give it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+from napari_coseg.types import OBJECT_COLUMNS, CosegError
+from napari_coseg.worker.job import Job, Stopped
+
+
+class FakeEngine:
+    """Answers as the real one does: regions are bright pixels, the one object is the first row.
+
+    A model's name says how it behaves: ``slow`` stops between tiles, ``deaf`` does not, ``bad``
+    fails.
+    """
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.order: list[str] = []
+
+    def answer(self, job: Job) -> None:
+        """Do what a request asks."""
+        try:
+            self._answer(job)
+        except Stopped:
+            pass
+        except CosegError as error:
+            job.send("error", {"message": str(error)})
+
+    def release(self) -> None:
+        """Tell the test."""
+        self.released.set()
+
+    def _answer(self, job: Job) -> None:
+        if job.kind != "segment":
+            job.send("result", {"kind": job.kind})
+            return
+        model = job.body["model"]
+        self.order.append(job.body["name"])
+        if model == "bad":
+            raise CosegError("The model is bad.")
+        if model == "deaf":
+            time.sleep(60)
+        rows, columns = job.body["shape"]
+        half = max(1, rows // 2)
+        job.send("progress", {"done": 0, "total": 2})
+        parts = [job.pull(0, 0, half, columns)]
+        if rows > half:
+            parts.append(job.pull(half, 0, rows, columns))
+        while model == "slow":
+            if job.stopped():
+                raise Stopped("stopped")
+            time.sleep(0.01)
+        image = np.concatenate(parts)
+        regions = (image[..., 0] > 127).astype(np.uint8)
+        instances = np.zeros((rows, columns), np.int32)
+        instances[0] = 2
+        job.send("notice", {"message": "It is a fake."})
+        for task, labels in (("regions", regions), ("instances", instances)):
+            job.send("block", {"task": task, "place": [0, 0]}, {"labels": labels}, pack=True)
+        job.send("progress", {"done": 2, "total": 2})
+        facts: dict[str, Any] = dict.fromkeys(OBJECT_COLUMNS, 0)
+        facts |= {"label": 1, "class": 2, "score": 0.5, "area_px": columns, "area_um2": np.nan}
+        facts |= {"row1": 1, "column1": columns, "region": 1, "class_score": 0.75}
+        columns_sent = {
+            name: np.array([value]) for name, value in facts.items() if not name.endswith("_name")
+        }
+        job.send(
+            "result",
+            {
+                "region_classes": [["gland", [255, 0, 0]]],
+                "instance_classes": [["a", [0, 255, 0]], ["b", [0, 0, 255]]],
+                "has_regions": True,
+                "has_instances": True,
+                "mpp": job.body["mpp"],
+                "metadata": {"device": "cpu", "notes": [], "seconds": {"all": 0.1}},
+            },
+            # Provisional ids are 1 and 2; the second is the only one that is left.
+            {"numbers": np.array([0, 0, 1], np.int32), **columns_sent},
+        )

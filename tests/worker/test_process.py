@@ -1,0 +1,147 @@
+"""The real host process with a small network of random weights, and the launcher."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_coseg.imaging.source import ArraySource
+from napari_coseg.inference.panoptic import segment_image
+from napari_coseg.models.coseg.network import CosegNetwork
+from napari_coseg.types import CosegError
+from napari_coseg.weights.loading import load_model, save_model
+from napari_coseg.worker import launcher
+from napari_coseg.worker.client import Client
+from napari_coseg.worker.launcher import LocalHost
+from napari_coseg.worker.requests import SegmentRequest
+from tests.inference.fake import TINY, card
+
+WAIT = 200
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    network = CosegNetwork(TINY)
+    return save_model(tmp_path_factory.mktemp("weights") / "tiny.safetensors", network, card())
+
+
+@pytest.fixture(scope="module")
+def notices() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def client(notices: list[str]) -> Iterator[Client]:
+    """One process for the whole module: starting it is what takes time."""
+    made = Client(LocalHost(), notices.append)
+    yield made
+    made.close()
+
+
+def picture(rows: int, columns: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
+
+
+def request(weights: Path, image: np.ndarray) -> SegmentRequest:
+    return SegmentRequest(model=str(weights), shape=image.shape[:2], device="cpu", mpp=0.25)
+
+
+def test_the_worker_finds_what_the_library_finds(client: Client, weights: Path) -> None:
+    image = picture(90, 140)
+    pending = client.segment(ArraySource(image), request(weights, image))
+    result = pending.future.result(WAIT)
+    expected = segment_image(image, load_model(weights), mpp=0.25)
+    assert np.array_equal(result.regions, expected.regions)
+    assert np.array_equal(result.instances, expected.instances)
+    assert result.objects.equals(expected.objects[result.objects.columns])
+    assert result.metadata["model_sha256"] == expected.metadata["model_sha256"]
+    assert result.metadata["mpp_origin"] == "given"
+
+
+def test_an_unknown_model_and_device(client: Client, weights: Path) -> None:
+    with pytest.raises(CosegError, match="no model named nothing"):
+        client.load("nothing").result(WAIT)
+    if not torch.cuda.is_available():
+        with pytest.raises(CosegError, match="no device cuda"):
+            client.load(str(weights), "cuda").result(WAIT)
+    assert client.describe().result(WAIT)["device"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is Unix's")
+def test_a_killed_host_is_replaced_in_the_middle_of_a_run(
+    client: Client, weights: Path, notices: list[str]
+) -> None:
+    image = picture(700, 700)
+    first = client.segment(ArraySource(image), request(weights, image)).future.result(WAIT)
+    pending = client.segment(ArraySource(image), request(weights, image))
+    time.sleep(0.1)
+    assert isinstance(client.host, LocalHost)
+    assert client.host.pid is not None
+    os.kill(client.host.pid, signal.SIGKILL)
+    again = pending.future.result(WAIT)
+    assert np.array_equal(first.instances, again.instances)
+    assert len(notices) <= 1
+
+
+def test_a_host_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher.sys, "executable", sys.executable)
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    with pytest.raises(CosegError, match="does not start"):
+        LocalHost().start()
+
+
+def test_the_host_is_not_a_program_for_people() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "napari_coseg.worker"],
+        input="hello\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "starts it itself" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="reads the process table of Unix")
+def test_a_host_leaves_when_its_client_is_killed() -> None:
+    script = textwrap.dedent(
+        """
+        import sys, time
+        from napari_coseg.worker.launcher import LocalHost
+        host = LocalHost()
+        host.start()
+        assert "torch" not in sys.modules
+        print(host.pid, flush=True)
+        time.sleep(100)
+        """
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    end = time.monotonic() + 20
+    while _runs(pid):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A process that nobody has waited for is gone all the same.
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
