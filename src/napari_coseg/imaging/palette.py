@@ -21,4 +21,5 @@ _TABLE = np.array(
 
 def object_colours(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
     """Return red, green, blue and alpha in 0..1 for each label, the same for the same label."""
-    return _TABLE[np.asarray(labels) % _COLOURS]
+    chosen: npt.NDArray[np.float64] = _TABLE[np.asarray(labels) % _COLOURS]
+    return chosen

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QWidget
 
-_WORDS = {
+Origin = Literal["given", "image", "assumed"]
+
+_WORDS: dict[Origin, tuple[str, str]] = {
     "image": ("from image", "The layer's scale and units say so."),
     "given": ("typed", "You typed it. Choose the image again to go back."),
     "assumed": (
@@ -29,7 +33,7 @@ class PixelSizeField(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.origin = "assumed"
+        self.origin: Origin = "assumed"
         self._field = QDoubleSpinBox()
         self._field.setDecimals(4)
         self._field.setRange(0.0001, 1000.0)
@@ -45,7 +49,7 @@ class PixelSizeField(QWidget):
         self.setFocusProxy(self._field)
         self.show_size(0.25, "assumed")
 
-    def show_size(self, mpp: float, origin: str) -> None:
+    def show_size(self, mpp: float, origin: Origin) -> None:
         """Show a size and who says so: "image", "given" or "assumed"."""
         self._field.blockSignals(True)
         self._field.setValue(mpp)
@@ -57,7 +61,7 @@ class PixelSizeField(QWidget):
         """What the field shows."""
         return float(self._field.value())
 
-    def _mark(self, origin: str) -> None:
+    def _mark(self, origin: Origin) -> None:
         self.origin = origin
         word, explanation = _WORDS[origin]
         self._badge.setText(word)

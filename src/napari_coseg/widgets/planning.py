@@ -39,7 +39,7 @@ class Choices:
     area: Area
     all_planes: bool
     mpp: float
-    mpp_origin: str
+    mpp_origin: Literal["given", "image", "assumed"]
     device: str
     min_region_um2: float
     tta: bool

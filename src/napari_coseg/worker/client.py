@@ -310,7 +310,7 @@ class _Line:
         ProtocolError
             If the host says what it must not, or speaks another version.
         """
-        messages = []
+        messages: list[Message] = []
         while True:
             try:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)

@@ -95,7 +95,9 @@ class Host:
         # Messages are few and what they need is bounded by credit; none may be lost.
         self._socket.sndhwm = self._socket.rcvhwm = 0
         self._socket.bind(address)
-        self.endpoint = Endpoint(self._socket.last_endpoint.decode(), keys.public)
+        bound = self._socket.getsockopt(zmq.LAST_ENDPOINT)
+        assert isinstance(bound, bytes)
+        self.endpoint = Endpoint(bound.rstrip(b"\0").decode(), keys.public)
         self._engine = engine or Engine()
         self._stay = stay
         self._outbox: Outbox[tuple[bytes, Frames]] = Outbox()

@@ -49,9 +49,9 @@ class LocalHost:
         """
         self.kill()
         self._last_words.clear()
-        lower = subprocess.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 0
+        lower = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)  # Windows alone has it
         # A new session: Ctrl-C in the terminal of a script is for the script.
-        self._process = subprocess.Popen(
+        process = self._process = subprocess.Popen(
             # -P: a file torch.py in the folder where a person works must not be imported.
             [sys.executable, "-P", "-m", "napari_coseg.worker"],
             stdin=subprocess.PIPE,
@@ -60,7 +60,6 @@ class LocalHost:
             creationflags=lower,
             start_new_session=True,
         )
-        process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -87,7 +86,8 @@ class LocalHost:
     @property
     def pid(self) -> int | None:
         """Number of the process, None where none runs."""
-        return self._process.pid if self.alive else None
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
 
     @property
     def alive(self) -> bool:

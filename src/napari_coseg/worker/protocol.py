@@ -188,8 +188,10 @@ def _array(entry: Any, frame: bytes | memoryview) -> tuple[str, npt.NDArray[Any]
     if not isinstance(entry, dict):
         raise ProtocolError("An array is not described as a JSON object.")
     name, dtype, shape, codec = (entry.get(k) for k in ("name", "dtype", "shape", "codec"))
-    if not all(isinstance(v, str) for v in (name, dtype, codec)) or not (
-        dtype in _DTYPES and codec in _CODECS
+    if (
+        not (isinstance(name, str) and isinstance(dtype, str) and isinstance(codec, str))
+        or dtype not in _DTYPES
+        or codec not in _CODECS
     ):
         raise ProtocolError(f"An array has no proper name, type or codec: {str(entry)[:100]}.")
     if not isinstance(shape, list) or len(shape) > 4 or not all(map(_is_length, shape)):

@@ -41,7 +41,7 @@ class Turns:
             if self._closed or not self._waiting:
                 return None
             client, jobs = self._waiting.popitem(last=False)
-            job = jobs.popleft()
+            job: Job = jobs.popleft()
             if jobs:
                 self._waiting[client] = jobs
             self._current = job
@@ -56,7 +56,9 @@ class Turns:
         """Return a client's job, waiting or current; None where there is none."""
         with self._change:
             current = self._current
-            known = [*self._waiting.get(client, ()), *([current] if current else [])]
+            known: list[Job] = [*self._waiting.get(client, ())]
+            if current is not None:
+                known.append(current)
         for job in known:
             if job.client == client and job.request == request:
                 return job
