@@ -1,0 +1,245 @@
+"""The Evaluate dock: two Labels layers, a table of scores, a layer of errors."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Labels
+from napari.qt.threading import FunctionWorker, create_worker
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_coseg.imaging.files import atomic_path
+from napari_coseg.layers.errors import ERROR_CLASSES, error_layer
+from napari_coseg.layers.evaluation import Kind, Scored, kind_of, score_layers, side_of
+from napari_coseg.types import CosegError
+from napari_coseg.widgets.bars import BarDelegate
+from napari_coseg.widgets.parts import combo, note
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+#: Scores of the table, by kind: what `Evaluation` calls them, and a person.
+_SCORES = {
+    "regions": (("dice", "Dice"), ("iou", "IoU"), ("pq", "PQ"), ("hd95", "HD95")),
+    "instances": (("pq", "PQ"), ("f1", "F1"), ("sq", "SQ"), ("aji", "AJI"), ("dice", "Dice")),
+}
+_TIPS = {
+    "pq": "Panoptic quality: F1 times the mean IoU of matched objects.",
+    "sq": "Mean IoU of matched objects.",
+    "f1": "Share of objects that are matched at an IoU above 0.5.",
+    "aji": "Aggregated Jaccard index.",
+    "dice": "Overlap of the areas.",
+    "iou": "Intersection over union of the areas.",
+    "hd95": "95th percentile of the distance between the borders, in the layer's units.",
+}
+
+
+class EvaluateDock(QWidget):
+    """Scores one Labels layer against another.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Handed in by napari.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._worker: FunctionWorker[Scored] | None = None
+        self._summary: pd.DataFrame | None = None
+        self.setMinimumWidth(280)
+        self._prediction = combo("The layer to be judged.")
+        self._truth = combo("The layer that is right.")
+        self._kind = combo("Whether labels are classes of areas, or one for each object.")
+        self._kind.addItem("Instances", "instances")
+        self._kind.addItem("Regions", "regions")
+        self._show_errors = QCheckBox("Add a layer that shows the errors")
+        self._show_errors.setChecked(True)
+        self._button = QPushButton("Evaluate")
+        self._button.setMinimumHeight(32)
+        self._status = note()
+        self._table = QTableWidget()
+        self._table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self._table.verticalHeader().setVisible(False)
+        self._table.setItemDelegate(BarDelegate(self._table))
+        self._csv = QPushButton("Save as CSV …")
+        self._csv.setEnabled(False)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Prediction", self._prediction)
+        form.addRow("Truth", self._truth)
+        form.addRow("Compare", self._kind)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(self._show_errors)
+        layout.addWidget(self._button)
+        layout.addWidget(self._status)
+        layout.addWidget(self._table, 1)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(self._csv)
+        layout.addLayout(row)
+
+        self._button.clicked.connect(self.start)
+        self._csv.clicked.connect(self._ask_csv)
+        self._prediction.currentIndexChanged.connect(self._on_prediction)
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.connect(self._fill)
+        self._fill()
+
+    @property
+    def running(self) -> bool:
+        """Whether scores are being computed."""
+        return self._worker is not None
+
+    def start(self) -> None:
+        """Compare the two layers."""
+        prediction, truth = self._prediction.currentData(), self._truth.currentData()
+        if self.running or prediction is None or truth is None:
+            return
+        if prediction is truth:
+            show_warning("Prediction and truth are the same layer: choose two.")
+            return
+        kind: Kind = self._kind.currentData()
+        sides = side_of(prediction, kind), side_of(truth, kind)
+        self._button.setEnabled(False)
+        self._status.setText("Comparing …")
+        worker: FunctionWorker[Scored] = create_worker(
+            score_layers,
+            *sides,
+            kind,
+            _progress={"desc": f"Comparing {prediction.name} with {truth.name}"},
+        )
+        worker.returned.connect(lambda scored: self._on_scored(scored, truth, kind))
+        worker.errored.connect(self._on_error)
+        worker.finished.connect(self._on_end)
+        self._worker = worker
+
+    def save_csv(self, path: str) -> None:
+        """Write the whole table, not only what is shown.
+
+        Raises
+        ------
+        CosegError
+            If the file cannot be written.
+        """
+        if self._summary is not None:
+            from pathlib import Path
+
+            with atomic_path(Path(path)) as part:
+                self._summary.to_csv(part, index=False)
+
+    def _fill(self, event: object = None) -> None:
+        layers = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
+        for box in (self._prediction, self._truth):
+            before = box.currentData()
+            box.blockSignals(True)
+            box.clear()
+            for layer in layers:
+                box.addItem(layer.name, layer)
+            if before in layers:
+                box.setCurrentIndex(layers.index(before))
+            box.blockSignals(False)
+        if len(layers) > 1 and self._prediction.currentData() is self._truth.currentData():
+            self._guess(layers)
+        self._button.setEnabled(len(layers) > 1 and not self.running)
+        self._on_prediction()
+
+    def _guess(self, layers: list[Any]) -> None:
+        """Choose a truth by its name, else two layers of one kind."""
+        named = [la for la in layers if {"true", "truth", "gt"} & set(la.name.lower().split())]
+        truth = named[-1] if named else layers[0]
+        alike = [la for la in layers if la is not truth and kind_of(la) == kind_of(truth)]
+        others = alike or [la for la in layers if la is not truth]
+        self._truth.setCurrentIndex(layers.index(truth))
+        self._prediction.setCurrentIndex(layers.index(others[-1]))
+
+    def _on_prediction(self, index: object = None) -> None:
+        layer = self._prediction.currentData()
+        if layer is not None:
+            self._kind.setCurrentIndex(self._kind.findData(kind_of(layer)))
+
+    def _on_scored(self, scored: Scored, truth: Any, kind: Kind) -> None:
+        self._summary = scored.summary
+        self._csv.setEnabled(True)
+        self._fill_table(scored.summary, kind)
+        counts = scored.errors.counts
+        unit = "objects" if kind == "instances" else "pixels"
+        said = ", ".join(f"{counts[c.id]:,} {c.name}" for c in ERROR_CLASSES)
+        self._status.setText(f"{said} ({unit}).")
+        for words in scored.notes:
+            show_info(words)
+        if self._show_errors.isChecked():
+            self._viewer.add_layer(error_layer(scored.errors, truth))
+
+    def _on_error(self, error: Exception) -> None:
+        self._status.setText("Not done.")
+        if isinstance(error, CosegError):
+            show_warning(str(error))
+        else:
+            show_error(f"Comparing failed: {type(error).__name__}: {error}")
+
+    def _on_end(self) -> None:
+        self._worker = None
+        self._button.setEnabled(True)
+
+    def _fill_table(self, summary: pd.DataFrame, kind: Kind) -> None:
+        scores = _SCORES[kind]
+        rows = list(dict.fromkeys(summary["class"]))
+        # Class-free first, then classes, then their mean.
+        rows.sort(key=lambda name: (name != "all", name == "mean of classes"))
+        self._table.setColumnCount(1 + len(scores))
+        self._table.setHorizontalHeaderLabels(["Class", *(title for _, title in scores)])
+        self._table.setRowCount(len(rows))
+        values = summary.set_index(["class", "score"])
+        for line, name in enumerate(rows):
+            self._table.setItem(line, 0, QTableWidgetItem(name))
+            for column, (score, _) in enumerate(scores, 1):
+                value = np.nan
+                if (name, score) in values.index:
+                    found = values.loc[(name, score)]
+                    value = found["pooled"] if np.isfinite(found["pooled"]) else found["mean"]
+                item = QTableWidgetItem("–" if np.isnan(value) else f"{value:.3f}")
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                if score != "hd95" and np.isfinite(value):
+                    item.setData(BarDelegate.ROLE, float(value))
+                item.setToolTip(_TIPS[score])
+                self._table.setItem(line, column, item)
+        header = self._table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+
+    def _ask_csv(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save scores", "scores.csv", "CSV (*.csv)")
+        if path:
+            try:
+                self.save_csv(path)
+            except CosegError as error:
+                show_warning(str(error))
+
+    def closeEvent(self, event: Any) -> None:
+        """Hear no more of the viewer."""
+        events = self._viewer.layers.events
+        for one in (events.inserted, events.removed, events.renamed):
+            with suppress(ValueError):
+                one.disconnect(self._fill)
+        super().closeEvent(event)

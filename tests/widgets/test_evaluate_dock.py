@@ -1,0 +1,85 @@
+"""The Evaluate dock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_coseg.widgets.evaluate_dock import EvaluateDock
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[[], Any]) -> Any:
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    heard: list[str] = []
+    for name in ("show_info", "show_warning", "show_error"):
+        monkeypatch.setattr(f"napari_coseg.widgets.evaluate_dock.{name}", heard.append)
+    return heard
+
+
+@pytest.fixture
+def dock(viewer: Any, said: list[str], qtbot: Any) -> Iterator[EvaluateDock]:
+    made = EvaluateDock(viewer)
+    qtbot.addWidget(made)
+    yield made
+    made.close()
+
+
+def labels(count: int = 30) -> np.ndarray:
+    made = np.zeros((60, 60), np.int32)
+    for number in range(count):
+        row, column = divmod(number, 6)
+        made[10 * row + 1 : 10 * row + 8, 10 * column + 1 : 10 * column + 8] = number + 1
+    return made
+
+
+def run(dock: EvaluateDock, qtbot: Any) -> None:
+    dock.start()
+    qtbot.waitUntil(lambda: not dock.running, timeout=20_000)
+
+
+def test_a_prediction_is_judged(
+    dock: EvaluateDock, viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    assert not dock._button.isEnabled()
+    viewer.add_labels(labels(), name="true nuclei")
+    found = labels()
+    found[found == 4] = 0
+    viewer.add_labels(found, name="tile instances")
+    assert dock._truth.currentText() == "true nuclei"
+    assert dock._prediction.currentText() == "tile instances"
+    assert dock._kind.currentData() == "instances"
+    run(dock, qtbot)
+    assert dock._status.text() == "29 matched, 1 missed, 0 spurious, 0 split or merged (objects)."
+    titles = [dock._table.horizontalHeaderItem(i).text() for i in range(6)]
+    assert titles == ["Class", "PQ", "F1", "SQ", "AJI", "Dice"]
+    assert dock._table.item(0, 0).text() == "all"
+    assert dock._table.item(0, 1).text() == f"{29 / 29.5:.3f}"
+    errors = viewer.layers["true nuclei errors"]
+    assert set(np.unique(errors.data)) == {0, 1, 2}
+    dock.save_csv(str(tmp_path / "scores.csv"))
+    saved = pd.read_csv(tmp_path / "scores.csv")
+    assert saved.loc[saved["score"] == "pq", "pooled"].iloc[0] == pytest.approx(29 / 29.5)
+
+
+def test_what_cannot_be_compared(
+    dock: EvaluateDock, viewer: Any, qtbot: Any, said: list[str]
+) -> None:
+    viewer.add_labels(labels(), name="a")
+    viewer.add_labels(labels()[1:], name="b")
+    run(dock, qtbot)
+    assert "same image" in said[-1]
+    assert dock._status.text() == "Not done."
+    dock._prediction.setCurrentIndex(dock._truth.currentIndex())
+    dock.start()
+    assert "choose two" in said[-1]
+    assert not dock.running
