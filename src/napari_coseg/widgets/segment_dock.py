@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari.utils import progress
@@ -80,11 +81,12 @@ class SegmentDock(QWidget):
             return
         try:
             planned = make_plan(self._viewer, self.form.choices())
+            client = self._session.client
         except CosegError as error:
             show_warning(str(error))
             return
         self._planned = planned
-        self._run = Run(self._session.client, planned.plan, self)
+        self._run = Run(client, planned.plan, self)
         self._run.progressed.connect(self._on_progress)
         self._run.noticed.connect(show_info)
         self._run.failed.connect(self._on_failed)
@@ -113,7 +115,8 @@ class SegmentDock(QWidget):
         # The worker loads while the person looks for the button. What is wrong with the model or
         # the device is said when it is used.
         if model and not self.running:
-            self._session.client.load(model, device)
+            with suppress(CosegError):
+                self._session.client.load(model, device)
 
     def _enable(self, ready: bool) -> None:
         self._button.setEnabled(self.running or ready)

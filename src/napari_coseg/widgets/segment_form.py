@@ -22,6 +22,7 @@ from napari_coseg.types import CosegError
 from napari_coseg.widgets.parts import combo, note
 from napari_coseg.widgets.pixel_size import PixelSizeField
 from napari_coseg.widgets.planning import AREAS, Choices, images_of, segment_models
+from napari_coseg.widgets.preferences import read_preferences, use_model_folder
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -96,6 +97,9 @@ class SegmentForm(QWidget):
         layers.events.removed.connect(self.fill_images)
         layers.events.renamed.connect(self.fill_images)
         layers.selection.events.active.connect(self._on_active)
+        preferences = read_preferences()
+        use_model_folder(preferences)
+        self._device.setCurrentIndex(max(0, self._device.findData(preferences.device)))
         for name, card in segment_models():
             self._model.addItem(name, card)
         self.fill_images()

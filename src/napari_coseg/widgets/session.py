@@ -7,6 +7,7 @@ import threading
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_coseg.widgets.preferences import chosen_host
 from napari_coseg.worker.client import Client
 
 
@@ -29,7 +30,7 @@ class Session(QObject):
     def client(self) -> Client:
         """The client; made when it is first needed."""
         if self._client is None:
-            self._client = Client(notice=self.notice.emit)
+            self._client = Client(chosen_host(), self.notice.emit)
         return self._client
 
     def close(self) -> None:

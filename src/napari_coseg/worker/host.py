@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Container
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
@@ -42,12 +42,12 @@ _CLIENTS, _WAITING = 64, 64
 class _AllowList:
     """Tells ZeroMQ's authenticator which keys may in."""
 
-    def __init__(self, keys: Collection[str]) -> None:
-        self._keys = frozenset(key.encode() for key in keys)
+    def __init__(self, keys: Container[str]) -> None:
+        self._keys = keys
 
     def callback(self, domain: str, key: bytes) -> bool:
         """Whether a public key is on the list."""
-        return key in self._keys
+        return key.decode(errors="replace") in self._keys
 
 
 class Host:
@@ -57,7 +57,7 @@ class Host:
     ----------
     keys : KeyPair
         The host's own.
-    allowed : collection of str
+    allowed : container of str
         Public keys of the clients that may connect.
     address : str
         Where to listen; by default a free port of this machine alone.
@@ -75,7 +75,7 @@ class Host:
     def __init__(
         self,
         keys: KeyPair,
-        allowed: Collection[str],
+        allowed: Container[str],
         address: str = "tcp://127.0.0.1:*",
         *,
         engine: Engine | None = None,

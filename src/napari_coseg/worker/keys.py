@@ -7,6 +7,7 @@ files that only their owner may read, never in arguments, which every user of a 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -123,6 +124,30 @@ def read_invitation(path: Path) -> tuple[Endpoint, KeyPair]:
     if not isinstance(values.get("address"), str) or not is_key(values.get("host")):
         raise CosegError(f"{path} does not say where a host is: make it with napari-coseg serve.")
     return Endpoint(values["address"], values["host"]), keys
+
+
+class ClientFolder:
+    """Public keys of the clients whose files lie in a folder; looked up anew each time.
+
+    So a client that is invited, or whose file is deleted, needs no new start of the host.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys()
+
+    def __len__(self) -> int:
+        return len(self._keys())
+
+    def _keys(self) -> set[str]:
+        found = set()
+        for path in self._folder.glob("*.json"):
+            # A file that is being changed, or is broken, lets nobody in and keeps nobody out.
+            with contextlib.suppress(CosegError):
+                found.add(read_pair(path).public)
+        return found
 
 
 def _read(path: Path) -> dict[str, Any]:
