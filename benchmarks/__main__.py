@@ -1,6 +1,7 @@
 """Run the comparisons one after another: ``python benchmarks [NAME ...]``, all without a name.
 
-Each is a script that also runs alone, with options of its own. Leaves with the worst exit code.
+Each is a script that also runs alone, with options of its own. `held_out` and `ablation` want
+options or hours: they run alone only. Leaves with the worst exit code.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-HELPERS = {"__main__", "random_model"}
+HELPERS = {"__main__", "random_model", "held_out", "ablation"}
 
 
 def main() -> int:

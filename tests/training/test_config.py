@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
-from napari_coseg.training.config import load_config
+from napari_coseg.training.config import TrainingConfig, load_config
 from napari_coseg.types import CosegError
 
 GOOD = """
@@ -51,6 +54,14 @@ def test_changes_are_applied(tmp_path: Path) -> None:
         ("split.fold=7", "split"),
         ("model.network.instance_stride=3", "instance_stride"),
         ("data.5.weight=1", "data.5"),
+        ("model.name=my model", "model.name"),
+        ('model.region_classes=["a", "a"]', "model.region_classes"),
+        ("model.region_classes=[]", "model"),
+        ("model.std=[0.5, 0, 0.5]", "model.std"),
+        ("model.post_processing.kernel=3", "kernel_size"),
+        ("model.post_processing.kernel_size=4", "kernel_size must be odd"),
+        ("augment.region_scale=[1.2, 0.8]", "augment.region_scale"),
+        ("augment.instance_scale=[0, 1]", "augment.instance_scale"),
         ("nonsense", "key=value"),
     ],
 )
@@ -69,3 +80,20 @@ def test_no_file_and_no_toml(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("configs/**/*.toml")))
 def test_shipped_configs_are_valid(path: Path) -> None:
     assert load_config(path).model.name
+
+
+def _fields(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        inner = [t for t in (field.annotation, *get_args(field.annotation)) if isinstance(t, type)]
+        sections = [t for t in inner if issubclass(t, BaseModel)]
+        if not sections:
+            yield name
+        for section in sections:
+            yield from _fields(section)
+
+
+def test_the_page_names_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "config.md").read_text(encoding="utf-8")
+    fields = [name for name in _fields(TrainingConfig) if name != "kind"]
+    assert len(fields) > 60
+    assert [name for name in fields if f"`{name}`" not in page] == []

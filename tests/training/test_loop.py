@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from napari_coseg.training import loop
+from napari_coseg.datasets.synthetic_histology import write_dataset
+from napari_coseg.models.coseg.encoder import Encoder
+from napari_coseg.training import loop, stepping
 from napari_coseg.training.config import check_config
 from napari_coseg.training.loop import train_coseg
 from napari_coseg.training.start import build_network
+from napari_coseg.training.stepping import Stepper
 from napari_coseg.types import CosegError
 from napari_coseg.weights.loading import load_model
 
@@ -49,18 +53,19 @@ def test_seeds_repeat_a_run_and_resume_continues_it(
     config = check_config(raw_config)
     train_coseg(config, tmp_path / "whole")
 
-    stop_at = 2
-    original = loop._Run._one_step
+    original = Stepper.take
 
-    def interrupted(run: Any, batches: Any) -> Any:
-        if run.step == stop_at:
-            raise KeyboardInterrupt
-        return original(run, batches)
+    def interrupted(stepper: Stepper, batches: Any, step: int) -> Any:
+        # In the middle of the second step, which must be finished all the same.
+        if step == 1:
+            signal.raise_signal(signal.SIGINT)
+        return original(stepper, batches, step)
 
-    monkeypatch.setattr(loop._Run, "_one_step", interrupted)
+    monkeypatch.setattr(Stepper, "take", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_coseg(config, tmp_path / "parts")
-    monkeypatch.setattr(loop._Run, "_one_step", original)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.setattr(Stepper, "take", original)
     train_coseg(config, tmp_path / "parts", resume=True)
 
     assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
@@ -107,7 +112,11 @@ def test_another_network_cannot_be_the_start(tmp_path: Path, raw_config: dict[st
     train_coseg(check_config(raw_config), tmp_path / "run")
     raw_config["model"]["start"] = str(tmp_path / "run" / "last.safetensors")
     raw_config["model"]["network"]["width"] = 64
-    with pytest.raises(CosegError, match="another size"):
+    with pytest.raises(CosegError, match=r"network\.width"):
+        build_network(check_config(raw_config).model)
+    raw_config["model"]["network"]["width"] = 32
+    raw_config["model"]["mean"] = [0.5, 0.5, 0.5]
+    with pytest.raises(CosegError, match="mean"):
         build_network(check_config(raw_config).model)
 
 
@@ -126,7 +135,13 @@ def test_folders_in_use_and_other_configs_are_refused(
     with pytest.raises(CosegError, match="optimiser"):
         train_coseg(check_config(raw_config), tmp_path / "run", resume=True)
     (tmp_path / "run" / "last.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(CosegError, match="cannot be read"):
+    with pytest.raises(CosegError, match="no PyTorch file"):
+        train_coseg(config, tmp_path / "run", resume=True)
+    torch.save([1, 2], tmp_path / "run" / "last.pt")
+    with pytest.raises(CosegError, match="no checkpoint of a run"):
+        train_coseg(config, tmp_path / "run", resume=True)
+    torch.save({"config": Path("x")}, tmp_path / "run" / "last.pt")
+    with pytest.raises(CosegError, match="refused"):
         train_coseg(config, tmp_path / "run", resume=True)
 
 
@@ -136,6 +151,70 @@ def test_a_loss_that_is_no_number_stops_the_run(
     def broken(*_: Any) -> dict[str, torch.Tensor]:
         return {"regions": torch.tensor(float("nan"), requires_grad=True)}
 
-    monkeypatch.setattr(loop, "coseg_loss", broken)
+    monkeypatch.setattr(stepping, "coseg_loss", broken)
     with pytest.raises(CosegError, match="no number"):
         train_coseg(check_config(raw_config), tmp_path / "run")
+
+
+def test_a_stop_during_the_last_validation_loses_no_model(
+    tmp_path: Path, raw_config: dict[str, Any]
+) -> None:
+    def ask(stage: str, *_: Any) -> None:
+        if stage == "validate":
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as left:
+        train_coseg(check_config(raw_config), tmp_path / "run", progress=ask)
+    assert left.value.code == 143
+    assert not (tmp_path / "run" / loop.BEST).exists()
+    result = train_coseg(check_config(raw_config), tmp_path / "run", resume=True)
+    assert result.step == 4
+    assert result.best_score >= 0
+    assert (tmp_path / "run" / loop.BEST).exists()
+
+
+def test_one_encoding_a_step(
+    tmp_path: Path, raw_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw_config["run"]["steps"] = 2
+    calls = []
+    original = Encoder.forward
+
+    def counted(encoder: Encoder, images: torch.Tensor) -> Any:
+        if encoder.training:
+            calls.append(len(images))
+        return original(encoder, images)
+
+    monkeypatch.setattr(Encoder, "forward", counted)
+    train_coseg(check_config(raw_config), tmp_path / "run")
+    assert calls == [2, 2]
+
+
+def test_faulty_images_are_told_before_the_first_step(
+    tmp_path: Path, raw_config: dict[str, Any]
+) -> None:
+    write_dataset(tmp_path / "data", count=3, seed=0, shape=(64, 64), mpp=0.5)
+    faulty = sorted((tmp_path / "data" / "images").iterdir())
+    for path in faulty[:2]:
+        path.write_bytes(path.read_bytes()[:100])
+    raw_config["data"] = [{"path": tmp_path / "data"}]
+    with pytest.raises(CosegError, match=rf"{faulty[0].name}.* 1 more images are faulty"):
+        train_coseg(check_config(raw_config), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_samples_may_come_from_other_processes(tmp_path: Path, raw_config: dict[str, Any]) -> None:
+    raw_config["run"] |= {"workers": 1, "steps": 2, "accumulate": 2}
+    train_coseg(check_config(raw_config), tmp_path / "processes")
+    raw_config["run"]["workers"] = 0
+    train_coseg(check_config(raw_config), tmp_path / "here")
+    assert losses(tmp_path / "processes") == losses(tmp_path / "here")
+
+
+def test_patience_ends_a_run_that_gets_no_better(
+    tmp_path: Path, raw_config: dict[str, Any]
+) -> None:
+    raw_config["optimiser"] = {"rate": 1e-12, "warmup": 0}
+    raw_config["run"] |= {"steps": 50, "validate_every": 1, "patience": 2, "pictures": 0}
+    result = train_coseg(check_config(raw_config), tmp_path / "run")
+    assert result.step == 3

@@ -12,8 +12,10 @@ from PIL import Image
 
 from napari_coseg.datasets.folder import FolderDataset
 from napari_coseg.training.config import AugmentSection, TrainingConfig, check_config
-from napari_coseg.training.samples import SampleDataset, class_weights, training_set
+from napari_coseg.training.items import training_set
+from napari_coseg.training.samples import SampleDataset
 from napari_coseg.training.split import split
+from napari_coseg.training.survey import class_weights, survey
 from napari_coseg.types import CosegError
 
 PLAIN = AugmentSection(
@@ -26,8 +28,9 @@ def samples(config: TrainingConfig, settings: AugmentSection, **kwargs: Any) -> 
     for section in config.data:
         dataset = FolderDataset(section.path)
         sets.append(training_set(dataset, dataset.items, section, config.model))
+    weights = np.ones(len(config.model.instance_classes) + 1)
     return SampleDataset(
-        sets, config.model, settings, kwargs.get("count", 8), kwargs.get("seed", 0)
+        sets, config.model, settings, kwargs.get("count", 8), kwargs.get("seed", 0), weights
     )
 
 
@@ -106,10 +109,30 @@ def test_unknown_class_names_are_named(raw_config: dict[str, Any]) -> None:
 
 def test_rare_classes_weigh_more_up_to_the_cap(raw_config: dict[str, Any]) -> None:
     drawn = samples(check_config(raw_config), PLAIN)
-    weights = class_weights(drawn.sets, 3)
-    assert weights[0] == 1
-    assert weights.min() == 1
-    assert weights.max() <= 4
+    counts = survey(drawn.sets, [], 3)
+    read = [drawn.sets[0].dataset.read(item) for item in drawn.sets[0].items]
+    assert counts.sum() == sum(len(np.unique(one.instances)) - 1 for one in read)
+    assert class_weights(np.array([0, 100, 25, 0])).tolist() == [1, 1, 2, 1]
+    assert class_weights(np.array([0, 10_000, 1])).tolist() == [1, 1, 4]
+
+
+def test_background_of_a_set_without_a_class_is_unknown(raw_config: dict[str, Any]) -> None:
+    raw_config["model"]["region_classes"] = ["gland", "tumour"]
+    one = samples(check_config(raw_config), PLAIN).sets[0]
+    assert one.region_ids[:2].tolist() == [255, 1]
+    assert one.known("regions") == {1}
+    # What is no nucleus is background all the same.
+    assert one.instance_ids[0] == 0
+
+
+def test_the_cache_is_bounded(raw_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    free = samples(check_config(raw_config), PLAIN, count=40)
+    expected = [free[i]["image"] for i in range(40)]
+    assert len(free._prepared) > 2
+    monkeypatch.setattr("napari_coseg.training.samples.CACHE_BYTES", 1)
+    bounded = samples(check_config(raw_config), PLAIN, count=40)
+    assert all(torch.equal(bounded[i]["image"], expected[i]) for i in range(40))
+    assert len(bounded._prepared) == 1
 
 
 def test_folds_hold_out_every_item_once(generated: Path, raw_config: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ from napari_coseg.training.losses import Targets
 from napari_coseg.training.teacher import fill_missing
 from napari_coseg.types import IGNORE
 
+BOTH = torch.ones(2, 2, dtype=torch.bool)
+
 
 def targets(regions: Tensor, instances: Tensor) -> Targets:
     return Targets.of(
@@ -56,7 +58,7 @@ def mixed() -> Targets:
 
 
 def test_only_sure_pixels_of_images_without_truth(mixed: Targets) -> None:
-    filled = fill_missing(mixed, Teacher(), torch.zeros(2, 3, 6, 6), 0.9)  # type: ignore[arg-type]
+    filled = fill_missing(mixed, Teacher(), torch.zeros(2, 3, 6, 6), 0.9, BOTH[:2])  # type: ignore[arg-type]
     assert torch.equal(filled.regions[0], mixed.regions[0])
     assert filled.regions[1, 0].tolist() == [1, 1, IGNORE, IGNORE, 0, 0]
     assert torch.equal(filled.instances[1], mixed.instances[1])
@@ -70,5 +72,12 @@ def test_only_sure_pixels_of_images_without_truth(mixed: Targets) -> None:
 def test_nothing_missing_asks_nothing() -> None:
     whole = targets(torch.ones(1, 6, 6), torch.zeros(1, 6, 6))
     teacher = Teacher()
-    assert fill_missing(whole, teacher, torch.zeros(1, 3, 6, 6), 0.9) is whole  # type: ignore[arg-type]
+    assert fill_missing(whole, teacher, torch.zeros(1, 3, 6, 6), 0.9, BOTH[:1]) is whole  # type: ignore[arg-type]
     assert not teacher.asked
+
+
+def test_a_set_may_keep_the_teacher_out(mixed: Targets) -> None:
+    teach = torch.tensor([[True, True], [False, True]])
+    filled = fill_missing(mixed, Teacher(), torch.zeros(2, 3, 6, 6), 0.9, teach)  # type: ignore[arg-type]
+    assert torch.equal(filled.regions, mixed.regions)
+    assert filled.known[0, 0, 0]

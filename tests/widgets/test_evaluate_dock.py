@@ -83,3 +83,14 @@ def test_what_cannot_be_compared(
     dock.start()
     assert "choose two" in said[-1]
     assert not dock.running
+
+
+def test_the_persons_choice_is_kept(dock: EvaluateDock, viewer: Any, qtbot: Any) -> None:
+    viewer.add_labels(labels(), name="true nuclei")
+    viewer.add_labels(labels(), name="tile instances")
+    dock._kind.setCurrentIndex(1)
+    run(dock, qtbot)
+    # The layer of errors has joined the list.
+    assert len(viewer.layers) == 3
+    assert dock._kind.currentData() == "regions"
+    assert dock._table.item(0, 0).text() == "class 1"

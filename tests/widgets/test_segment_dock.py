@@ -268,18 +268,82 @@ def test_the_object_under_the_cursor(
     assert words(-50, -50) == ""
 
 
-def test_a_closed_dock_ends_its_run(dock: SegmentDock, viewer: Any, client: FakeClient) -> None:
+@pytest.mark.parametrize("way", ["window", "napari"])
+def test_a_closed_dock_ends_its_run(
+    dock: SegmentDock, viewer: Any, client: FakeClient, way: str
+) -> None:
     viewer.add_image(picture(8, 10, 3), rgb=True)
+    before = len(viewer.mouse_move_callbacks)
+    if way == "napari":
+        viewer.window.add_dock_widget(dock)
     dock.start()
-    dock.close()
+    if way == "napari":
+        viewer.window.remove_dock_widget(dock)
+    else:
+        dock.close()
     assert client.asked[0][3].future.cancelled()
+    assert len(viewer.mouse_move_callbacks) == before - 1
     viewer.layers.clear()
+
+
+def test_layers_in_another_order(dock: SegmentDock, viewer: Any) -> None:
+    first = viewer.add_image(picture(8, 10, 3), rgb=True, name="first")
+    second = viewer.add_image(picture(8, 10, 3), rgb=True, name="second")
+    viewer.layers.move(0, 2)
+    for layer in (first, second, first):
+        viewer.layers.selection.active = layer
+        assert dock.form.choices().image is layer
+
+
+def test_what_is_in_view(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any, said: list[str]
+) -> None:
+    image = viewer.add_image(picture(400, 500, 3), rgb=True, name="tile", translate=(1000, 0))
+    rows, columns = viewer.canvas.viewbox_size(viewer.layers)
+    viewer.scene.camera.center = (0, 1100, 250)
+    viewer.scene.camera.zoom = rows / 100
+    dock.form._area.setCurrentIndex(1)
+    dock.start()
+    seen_rows, seen_columns = client.asked[-1][1].shape
+    assert abs(seen_rows - 100) <= 2
+    assert abs(seen_columns - min(500, 100 * columns / rows)) <= 2
+    finish(dock, client, qtbot)
+    corner = viewer.layers["tile regions"].data_to_world((0, 0))
+    assert abs(corner[0] - 1050) <= 2
+    viewer.scene.camera.center = (0, 5000, 250)
+    dock.start()
+    assert "Nothing of tile is in view" in said[-1]
+    viewer.layers.selection.active = image
+
+
+def test_switched_off_classes_stay_off(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    from qtpy.QtCore import Qt
+
+    viewer.add_image(picture(8, 10, 3), rgb=True, name="tile")
+    other = viewer.add_labels(np.zeros((8, 10), int), name="mine")
+    dock.start()
+    finish(dock, client, qtbot)
+    dock.results._legend.topLevelItem(1).child(0).setCheckState(0, Qt.CheckState.Unchecked)
+    viewer.layers.remove(other)
+    row = dock.results._legend.topLevelItem(1).child(0)
+    assert row.checkState(0) == Qt.CheckState.Unchecked
+    dock.start()
+    finish(dock, client, qtbot)
+    # Both layers of the last run go by hand: the run before is the last one now.
+    for layer in dock.results.layers:
+        viewer.layers.remove(layer)
+    row = dock.results._legend.topLevelItem(1).child(0)
+    assert row.checkState(0) == Qt.CheckState.Unchecked
+    assert dock.results._undo.isEnabled()
 
 
 def test_a_dock_never_imports_torch() -> None:
     script = textwrap.dedent(
         """
         import sys
+        import napari_coseg.widgets.evaluate_dock
         import napari_coseg.widgets.segment_dock
         import napari_coseg.worker.client
         loaded = {"torch", "timm", "torchvision", "segment_anything"} & set(sys.modules)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -179,13 +180,6 @@ def test_a_deaf_host_is_killed_and_started_again(
     client: Client, host: InThread, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "CANCEL_TIME", 0.1)
-
-    class NoAnswer(Host):
-        def _take(self, client: bytes, message: Message) -> None:
-            if message.kind != "cancel":
-                super()._take(client, message)
-
-    monkeypatch.setattr("tests.worker.test_host_client.Host", NoAnswer)
     pending = client.segment(ArraySource(picture()), request("deaf"))
     wait_for(lambda: host.engine.order)
     client.cancel(pending)
@@ -324,22 +318,38 @@ def test_garbage_does_not_hurt_the_host(client: Client, host: InThread) -> None:
     context: zmq.Context[Any] = zmq.Context()
     try:
         socket = raw_socket(context, host.host.endpoint)
+        slow = encode(Message("segment", "s", request("slow").model_dump()))
+        bomb = {"name": "a", "dtype": "|u1", "shape": [1 << 39, 1 << 39, 0], "codec": "raw"}
+        header = {"version": 1, "kind": "pixels", "request": "s", "body": {}, "arrays": [bomb]}
         for frames in (
             [b"garbage"],
             [b""],
             [b"{}"] * 50,
-            [encode(Message("segment", "x", {"model": 3}))[0]],
+            [json.dumps(header | {"version": "é" * (1 << 20), "arrays": []}).encode()],
+            [json.dumps(header).encode(), b""],
+            [json.dumps(header | {"kind": ["x"], "arrays": []}).encode()],
+            slow,
+            [encode(Message("pixels", "s", {"window": []}))[0]],
             [encode(Message("pixels", "nothing", {"window": 1}))[0]],
             [encode(Message("cancel", "nothing"))[0]],
+            encode(Message("ping", arrays={"a": np.zeros(9, np.uint8)})),
+            [encode(Message("ping"))[0]],
         ):
             socket.send_multipart(frames)
-        socket.close()
+        # The last of them is answered: all were looked at.
+        answers = []
+        while "pong" not in answers:
+            assert socket.poll(1000 * WAIT)
+            answers.append(json.loads(socket.recv_multipart()[0])["kind"])
+        assert answers.count("error") >= 6
+        socket.send_multipart(encode(Message("cancel", "s")))
         too_large = raw_socket(context, host.host.endpoint)
         too_large.send(bytes((256 << 20) + 1))
         too_large.close(linger=2000)
+        assert client.describe().result(WAIT) == {"kind": "describe"}
+        socket.close()
     finally:
-        context.term()
-    assert client.describe().result(WAIT) == {"kind": "describe"}
+        context.destroy()
 
 
 def test_a_host_of_another_version_says_so(host: InThread, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,3 +372,32 @@ def test_idle_hosts_let_their_models_go(
     monkeypatch.setattr("napari_coseg.worker.host.IDLE", 0.05)
     client.describe().result(WAIT)
     assert host.engine.released.wait(WAIT)
+
+
+def test_work_that_the_host_does_not_know_is_repeated(
+    client: Client, host: InThread, notices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a broken connection the host knows the client by another name."""
+    monkeypatch.setattr(client_module, "PING", 0.05)
+    pending = client.segment(ArraySource(picture()), request("slow"))
+    wait_for(lambda: host.engine.order)
+    assert host.host is not None
+    turns = host.host._turns
+    first = turns._current
+    assert first is not None
+    first.client = b"its name before"
+    wait_for(lambda: notices)
+    assert "starts again" in notices[0]
+    first.stop()
+    wait_for(lambda: len(host.engine.order) == 2)
+    client.cancel(pending)
+    client.describe().result(WAIT)
+
+
+def test_who_listens_badly_does_not_end_the_connection(client: Client) -> None:
+    def gone(*_: Any) -> None:
+        raise RuntimeError("wrapped C/C++ object has been deleted")
+
+    pending = client.segment(ArraySource(picture()), request(), Handlers(gone, gone, gone))
+    assert pending.future.result(WAIT).regions is not None
+    client.describe().result(WAIT)

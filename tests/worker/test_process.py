@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from napari_coseg.weights.loading import load_model, save_model
 from napari_coseg.worker import launcher
 from napari_coseg.worker.client import Client
 from napari_coseg.worker.launcher import LocalHost
+from napari_coseg.worker.pending import Handlers
 from napari_coseg.worker.requests import SegmentRequest
 from tests.inference.fake import TINY, card
 
@@ -84,14 +86,18 @@ def test_a_killed_host_is_replaced_in_the_middle_of_a_run(
 ) -> None:
     image = picture(700, 700)
     first = client.segment(ArraySource(image), request(weights, image)).future.result(WAIT)
-    pending = client.segment(ArraySource(image), request(weights, image))
-    time.sleep(0.1)
+    started = threading.Event()
+    handlers = Handlers(progress=lambda done, total: started.set())
+    pending = client.segment(ArraySource(image), request(weights, image), handlers)
     assert isinstance(client.host, LocalHost)
-    assert client.host.pid is not None
-    os.kill(client.host.pid, signal.SIGKILL)
+    pid = client.host.pid
+    assert pid is not None
+    assert started.wait(WAIT)
+    os.kill(pid, signal.SIGKILL)
     again = pending.future.result(WAIT)
     assert np.array_equal(first.instances, again.instances)
-    assert len(notices) <= 1
+    assert client.host.pid != pid
+    assert len(notices) == 1
 
 
 def test_a_host_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from napari_coseg.types import CosegError
 
 
 def train(
@@ -43,8 +46,14 @@ def train(
         steps = bar.add_task("Training", total=checked.run.steps, note="")
         check = bar.add_task("Validating", total=None, visible=False, note="")
 
+        begun = False
+
         def show(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
-            if stage == "train":
+            nonlocal begun
+            begun = True
+            if stage == "begin":
+                bar.update(steps, completed=done)
+            elif stage == "train":
                 bar.update(steps, completed=done, note=f"loss {figures['loss']:.3f}")
                 if not console.is_terminal:
                     console.print(f"step {done}/{total}  loss {figures['loss']:.3f}")
@@ -53,7 +62,14 @@ def train(
             else:
                 console.print(f"Step {done}: validation score {figures['score']:.4f}")
 
-        result = train_coseg(checked, folder, resume=resume, progress=show)
+        try:
+            result = train_coseg(checked, folder, resume=resume, progress=show)
+        except CosegError as error:
+            if not begun:
+                raise
+            # Exit code 2 says that nothing was started.
+            print(f"napari-coseg: {error}", file=sys.stderr)
+            raise typer.Exit(1) from error
     console.print(
         f"Done after {result.step} steps, best score {result.best_score:.4f}. "
         f"The model is {result.folder / 'best.safetensors'}."

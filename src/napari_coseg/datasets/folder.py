@@ -1,6 +1,6 @@
 """A folder data set: images and whatever labels there are, matched by name.
 
-The layout is the project's own (docs/reference/formats.md). All label folders are optional:
+The layout is the project's own (docs/formats.md). All label folders are optional:
 a missing label is "not annotated", never background.
 """
 
@@ -181,7 +181,10 @@ def _group_of(name: str, group: object, root: Path) -> str:
                 f"group in {root / 'dataset.toml'} is no regular expression: {error}."
             ) from error
         if match is None:
-            return name
+            raise CosegError(
+                f"group in {root / 'dataset.toml'} fits no part of the image name {name}: change "
+                "the pattern, or name the groups in a table."
+            )
         return match.group(1) if match.groups() else match.group(0)
     raise CosegError(f"group in {root / 'dataset.toml'} must be a table or a regular expression.")
 

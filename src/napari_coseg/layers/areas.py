@@ -38,25 +38,28 @@ def box_around(corners: npt.NDArray[np.floating[Any]], shape: tuple[int, int]) -
     return row0, column0, row1, column1
 
 
-def box_in_view(layer: Any, shape: tuple[int, int]) -> Box:
+def box_in_view(viewer: Any, layer: Any, shape: tuple[int, int]) -> Box:
     """Return the pixels of an Image layer's finest level that the canvas shows.
+
+    The layer's own ``corner_pixels`` would not do: of a pyramid they are what is loaded.
 
     Raises
     ------
     CosegError
         If nothing of the image is in view.
     """
-    # Of the level that is shown, colour left out.
-    corners = np.asarray(layer.corner_pixels, float)[:, -2:]
-    if getattr(layer, "multiscale", False):
-        shown = layer.level_shapes[layer.data_level]
-        full = layer.level_shapes[0]
-        spatial = slice(-3, -1) if layer.rgb else slice(-2, None)
-        ratio = np.asarray(full[spatial], float) / np.asarray(shown[spatial], float)
-        corners = (corners + 0.5) * ratio - 0.5
-    # The last corner is the last pixel itself; its far edge is half a pixel on.
-    corners = np.stack([corners[0], corners[1]])
-    box = box_around(corners, shape)
+    camera = viewer.scene.camera
+    half = np.array(viewer.canvas.viewbox_size(viewer.layers), float) / camera.zoom / 2
+    middle = np.array(camera.center, float)[-2:]
+    point = np.array(viewer.dims.point, float)
+    corners = []
+    for down in (-1, 1):
+        for across in (-1, 1):
+            point[-2:] = middle + half * (down, across)
+            corners.append(np.asarray(layer.world_to_data(point[-layer.ndim :]))[-2:])
+    seen = np.array(corners)
+    # The edge of the view at 9.4 still shows the pixel 9, whose area ends at 9.5.
+    box = box_around(np.stack([seen.min(axis=0), seen.max(axis=0) - 1e-6]), shape)
     if box is None:
         raise CosegError(f"Nothing of {layer.name} is in view: move the view, or take all of it.")
     return box

@@ -18,6 +18,9 @@ from napari_coseg.types import CosegError
 
 Kind = Literal["regions", "instances"]
 
+# More labels than this are objects; looked for in so many pixels along each axis.
+_FEW, _GUESS = 20, 512
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -70,7 +73,10 @@ def kind_of(layer: Any) -> Kind:
     features = getattr(layer, "features", None)
     if features is not None and "class" in features:
         return "instances"
-    return "instances" if int(np.max(np.asarray(layer.data), initial=0)) > 20 else "regions"
+    data = layer.data[-1] if getattr(layer, "multiscale", False) else layer.data
+    # A part is enough for a guess, and all of it may lie on a disk.
+    part = data[tuple(slice(0, _GUESS) for _ in data.shape)]
+    return "instances" if int(np.max(np.asarray(part), initial=0)) > _FEW else "regions"
 
 
 def side_of(layer: Any, kind: Kind) -> Side:

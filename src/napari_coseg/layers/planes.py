@@ -6,6 +6,7 @@ napari itself is not imported: what a layer is asked for is public, and tests ca
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_coseg.imaging.source import ArraySource
+from napari_coseg.imaging.source import ArraySource, ImageSource
 from napari_coseg.types import CosegError
 
 #: A box of pixels: first row, first column, and the last ones, exclusive.
@@ -132,9 +133,9 @@ class Stack:
 
     def source(
         self, index: Sequence[int], level: int, box: Box | None, mpp: float | None
-    ) -> ArraySource:
+    ) -> PlaneSource:
         """Return a picture as prediction reads it; `mpp` is the level's."""
-        return ArraySource(self.plane(index, level, box), mpp, self.name)
+        return PlaneSource(self.plane(index, level, box), mpp, self.name)
 
 
 class Plane:
@@ -163,6 +164,32 @@ class Plane:
             )
         )
         return np.asarray(self._data[(*self._index, rows, columns)])
+
+
+class PlaneSource(ImageSource):
+    """A plane as windows of 8-bit RGB, opened by the thread that first reads it.
+
+    Opening looks at pixels (for the white level), which may lie on a disk or behind a network:
+    the GUI's thread must not wait for that.
+    """
+
+    def __init__(self, plane: Plane, mpp: float | None, name: str) -> None:
+        self._plane = plane
+        self._opened: ArraySource | None = None
+        self._lock = threading.Lock()
+        self.mpp = mpp
+        self.name = name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._plane.shape[0], self._plane.shape[1]
+
+    def _read(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[np.uint8]:
+        with self._lock:
+            if self._opened is None:
+                self._opened = ArraySource(self._plane, self.mpp, self.name)
+        return self._opened.read(row0, column0, row1, column1)
 
 
 def pixel_size_of(layer: Any) -> float | None:

@@ -162,6 +162,11 @@ def own_facts(layer: Any) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) and "role" in facts else None
 
 
+def role_of(layer: Any) -> str:
+    """Return "regions" or "instances" for one of our layers, else an empty string."""
+    return str((own_facts(layer) or {}).get("role", ""))
+
+
 def class_table(layer: Any) -> ClassTable:
     """Return the classes of one of our layers."""
     facts = own_facts(layer) or {}

@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.training.config import TrainingConfig
 from napari_coseg.types import CosegError
+from napari_coseg.weights.loading import read_pickled
 
 CHECKPOINT = "last.pt"
+#: What a checkpoint holds.
+_STATE = ("config", "network", "average", "updates", "optimiser", "schedule", "step", "best")
 #: Sections of a config that decide what is learnt; a run that goes on must not change them.
 _FIXED = ("kind", "model", "data", "split", "augment", "loss", "teacher", "optimiser")
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], config: TrainingConfig) -> None:
     """Write the state whole or not at all."""
-    # Through Python's own file, which tells why a write failed; torch's hides a full disk.
     with atomic_path(folder / CHECKPOINT) as path, path.open("wb") as file:
-        torch.save({**state, "config": config.model_dump_json()}, file)
+        told = _Told(file)
+        try:
+            torch.save({**state, "config": config.model_dump_json()}, told)
+        except RuntimeError as error:
+            # torch says that bytes are missing, and not that the disk is full.
+            raise (told.error or error) from error
+
+
+class _Told:
+    """A file that remembers why a write failed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write, or raise what the system says."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        """Hand on what is buffered."""
+        self._file.flush()
 
 
 def load_checkpoint(folder: Path, config: TrainingConfig) -> dict[str, Any]:
@@ -35,11 +61,17 @@ def load_checkpoint(folder: Path, config: TrainingConfig) -> dict[str, Any]:
     path = folder / CHECKPOINT
     if not path.is_file():
         raise CosegError(f"{folder} holds no run to resume: {CHECKPOINT} is missing.")
+    state = read_pickled(path)
+    missing = [key for key in _STATE if not isinstance(state, dict) or key not in state]
+    if missing:
+        raise CosegError(f"{path} is no checkpoint of a run: it lacks {', '.join(missing)}.")
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         before = TrainingConfig.model_validate_json(state["config"])
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        raise CosegError(f"{path} cannot be read as a checkpoint: {error}.") from error
+    except ValueError as error:
+        raise CosegError(
+            f"{path} was made by another version of the program, whose config is not understood: "
+            "start from its last.safetensors with model.start."
+        ) from error
     changed = [name for name in _FIXED if _learnt(before, name) != _learnt(config, name)]
     for name in ("batch", "seed", "accumulate"):
         if getattr(before.run, name) != getattr(config.run, name):
@@ -49,7 +81,8 @@ def load_checkpoint(folder: Path, config: TrainingConfig) -> dict[str, Any]:
             f"{folder} was made with another config ({', '.join(changed)} differ): resume with "
             "the same one, or train into another folder."
         )
-    return state
+    checked: dict[str, Any] = state
+    return checked
 
 
 def _learnt(config: TrainingConfig, name: str) -> Any:

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from napari_coseg.types import CosegError
+from napari_coseg.inference.instances import InstanceSettings
+from napari_coseg.types import ClassTable, CosegError
+from napari_coseg.weights.card import NAME_PATTERN
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _told(check: Callable[..., Any], *values: Any) -> None:
+    """Let a check that speaks in `CosegError` speak in pydantic's way."""
+    try:
+        check(*values)
+    except CosegError as error:
+        raise ValueError(str(error)) from None
 
 
 class NetworkSection(_Section):
@@ -50,7 +69,7 @@ class ModelSection(_Section):
         File with weights of the encoder alone.
     """
 
-    name: str
+    name: str = Field(pattern=NAME_PATTERN)
     description: str = ""
     licence: str = "unknown"
     licence_note: str = ""
@@ -64,6 +83,35 @@ class ModelSection(_Section):
     start: str | None = None
     encoder_weights: str | None = None
     network: NetworkSection = NetworkSection()
+
+    @field_validator("region_classes", "instance_classes")
+    @classmethod
+    def _different(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        _told(ClassTable.from_names, names)
+        return names
+
+    @field_validator("post_processing")
+    @classmethod
+    def _known(cls, values: dict[str, float | int]) -> dict[str, float | int]:
+        try:
+            _told(lambda: InstanceSettings(**values))  # type: ignore[arg-type]
+        except TypeError:
+            known = ", ".join(field.name for field in fields(InstanceSettings))
+            raise ValueError(f"there are {known}") from None
+        return values
+
+    @field_validator("std")
+    @classmethod
+    def _above_zero(cls, std: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(std) <= 0:
+            raise ValueError("each deviation must be above 0")
+        return std
+
+    @model_validator(mode="after")
+    def _has_a_task(self) -> Self:
+        if not self.region_classes and not self.instance_classes:
+            raise ValueError("name region_classes or instance_classes: the model has none")
+        return self
 
 
 class DataSection(_Section):
@@ -80,6 +128,8 @@ class DataSection(_Section):
         with the value "ignore" takes no part in training.
     validation : bool
         Whether its held-out items are scored.
+    teacher : tuple of str
+        Tasks that the teacher may fill in on its images: glands, for instance, on colon only.
     """
 
     path: Path
@@ -87,6 +137,7 @@ class DataSection(_Section):
     region_names: dict[str, str] = {}
     instance_names: dict[str, str] = {}
     validation: bool = True
+    teacher: tuple[Literal["regions", "instances"], ...] = ("regions", "instances")
 
 
 class SplitSection(_Section):
@@ -102,6 +153,15 @@ class SplitSection(_Section):
         if self.fold >= self.folds:
             raise ValueError(f"fold must be below folds ({self.folds})")
         return self
+
+
+def _in_order(values: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < values[0] <= values[1]:
+        raise ValueError("the first number must be above 0 and not above the second")
+    return values
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_in_order)]
 
 
 class AugmentSection(_Section):
@@ -122,8 +182,8 @@ class AugmentSection(_Section):
         Probability of each.
     """
 
-    region_scale: tuple[float, float] = (0.6, 1.4)
-    instance_scale: tuple[float, float] = (0.8, 1.25)
+    region_scale: Range = (0.6, 1.4)
+    instance_scale: Range = (0.8, 1.25)
     rotate: bool = True
     stain: float = Field(default=0.2, ge=0)
     brightness: float = Field(default=0.08, ge=0)
@@ -151,7 +211,6 @@ class TeacherSection(_Section):
 
     start: float = Field(default=0.5, ge=0, le=1, description="part of the steps before it fills")
     threshold: float = Field(default=0.9, gt=0.5, lt=1)
-    weight: float = Field(default=0.5, ge=0)
 
 
 class OptimiserSection(_Section):

@@ -10,7 +10,7 @@ from torch import Tensor
 from napari_coseg.datasets.folder import FolderDataset
 from napari_coseg.models.coseg.network import CosegNetwork
 from napari_coseg.training.config import OptimiserSection, TrainingConfig
-from napari_coseg.training.samples import TrainingSet, training_set
+from napari_coseg.training.items import TrainingSet, training_set
 from napari_coseg.training.split import split
 from napari_coseg.training.validation import HeldOut
 from napari_coseg.types import CosegError

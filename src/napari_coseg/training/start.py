@@ -13,10 +13,13 @@ from napari_coseg.models.coseg.config import CosegConfig
 from napari_coseg.models.coseg.network import CosegNetwork
 from napari_coseg.training.config import ModelSection
 from napari_coseg.types import CosegError
-from napari_coseg.weights.loading import load_model, read_state_dict
+from napari_coseg.weights.catalogue import find_weights
+from napari_coseg.weights.loading import LoadedModel, load_model, read_state_dict
 
 #: Maps of the instance decoder that come before its classes, background included, and after them.
 _BEFORE, _AFTER = 2, 2
+#: Where the image encoder lies in SAM 2's published checkpoints.
+_SAM2_TRUNK = "image_encoder.trunk."
 
 
 def build_network(model: ModelSection) -> CosegNetwork:
@@ -60,7 +63,7 @@ def load_encoder(network: CosegNetwork, where: str) -> None:
         If the file is not there or holds another network.
     """
     path = _resolve(where)
-    state = read_state_dict(path)
+    state = _timm_names(read_state_dict(path))
     own = network.encoder.trunk_template()
     if not set(own) <= set(state):
         state = _match_by_order(state, own, path)
@@ -70,9 +73,22 @@ def load_encoder(network: CosegNetwork, where: str) -> None:
         raise CosegError(f"{path.name} does not hold {network.config.encoder}: {error}.") from error
 
 
+def _timm_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give the trunk inside one of SAM 2's checkpoints timm's names; others stay as they are."""
+    trunk = {k.removeprefix(_SAM2_TRUNK): v for k, v in state.items() if k.startswith(_SAM2_TRUNK)}
+    if not trunk:
+        return state
+    return {
+        # timm's feature extractor wraps the trunk once more.
+        "model." + k.replace("mlp.layers.0", "mlp.fc1").replace("mlp.layers.1", "mlp.fc2"): v
+        for k, v in trunk.items()
+    }
+
+
 def _resolve(where: str) -> Path:
     if not where.startswith("package:"):
-        return Path(where).expanduser()
+        path = Path(where).expanduser()
+        return path if path.exists() else find_weights(where)
     package, _, inside = where.removeprefix("package:").partition("/")
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
@@ -113,6 +129,7 @@ def start_from(network: CosegNetwork, model: ModelSection) -> None:
     """
     assert model.start is not None
     other = load_model(model.start)
+    _check_same(network.config, other, model)
     rows = {
         "regions": [0, *_matches(other.card.region_table.names, model.region_classes, 1)],
         "instances": [
@@ -139,6 +156,22 @@ def start_from(network: CosegNetwork, model: ModelSection) -> None:
                 f"{tuple(tensor.shape)}. Use the same model.network."
             )
     network.load_state_dict(own)
+
+
+def _check_same(config: CosegConfig, other: LoadedModel, model: ModelSection) -> None:
+    """Refuse what the shapes of tensors would not show."""
+    theirs = other.network.config.model_dump()
+    different = [
+        f"network.{key}"
+        for key, value in config.model_dump().items()
+        if key not in ("region_classes", "instance_classes") and theirs[key] != value
+    ]
+    different += [key for key in ("mean", "std") if getattr(other.card, key) != getattr(model, key)]
+    if different:
+        raise CosegError(
+            f"{model.start} was made with other values of {', '.join(different)}: it has another "
+            "size, or sees images otherwise. Use the same ones under [model]."
+        )
 
 
 def _matches(theirs: tuple[str, ...], ours: tuple[str, ...], first: int) -> list[int | None]:

@@ -13,7 +13,7 @@ from napari_coseg.types import IGNORE
 
 @torch.no_grad()
 def fill_missing(
-    targets: Targets, teacher: CosegNetwork, images: Tensor, threshold: float
+    targets: Targets, teacher: CosegNetwork, images: Tensor, threshold: float, teach: Tensor
 ) -> Targets:
     """Add the teacher's sure pixels where a task has no truth on a whole image.
 
@@ -29,13 +29,15 @@ def fill_missing(
     images : Tensor
         (B, 3, T, T), normalised.
     threshold : float
+    teach : Tensor of bool, (B, 2)
+        Whether regions and instances of each image may be filled in.
 
     Returns
     -------
     Targets
     """
-    no_regions = (targets.regions == IGNORE).flatten(1).all(dim=1)
-    no_objects = ~targets.known.flatten(1).any(dim=1)
+    no_regions = (targets.regions == IGNORE).flatten(1).all(dim=1) & teach[:, 0]
+    no_objects = ~targets.known.flatten(1).any(dim=1) & teach[:, 1]
     tasks = [t for t, m in (("regions", no_regions), ("instances", no_objects)) if m.any()]
     if not tasks:
         return targets

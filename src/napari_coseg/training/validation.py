@@ -19,7 +19,7 @@ from napari_coseg.inference.panoptic import segment_image
 from napari_coseg.metrics.image_scores import ImagePair, ScoreSettings
 from napari_coseg.metrics.panoptic import majority_classes
 from napari_coseg.metrics.report import Evaluation
-from napari_coseg.training.samples import TrainingSet
+from napari_coseg.training.items import TrainingSet
 from napari_coseg.types import PanopticResult
 from napari_coseg.weights.loading import LoadedModel
 
@@ -136,10 +136,12 @@ def validate(
 
 
 def _settings(model: LoadedModel, one: HeldOut) -> ScoreSettings:
-    regions = {info.id: info.name for info in model.card.region_table}
+    # A class that the set does not annotate cannot be right or wrong there.
+    known = {task: one.training.known(task) for task in ("regions", "instances")}
+    regions = {c.id: c.name for c in model.card.region_table if c.id in known["regions"]}
     instances = {}
     if "classes" in one.dataset.kinds:
-        instances = {info.id: info.name for info in model.card.instance_table}
+        instances = {c.id: c.name for c in model.card.instance_table if c.id in known["instances"]}
     return ScoreSettings(region_classes=regions, instance_classes=instances, surface=False)
 
 

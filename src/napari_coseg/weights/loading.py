@@ -212,11 +212,18 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
         except (SafetensorError, OSError) as error:
             raise CosegError(f"{path} is damaged ({error}): copy or fetch it again.") from error
     else:
-        state = _tensors_in(_unpickle(path), path)
+        state = _tensors_in(read_pickled(path), path)
     return {name: _to_float32(value) for name, value in state.items()}
 
 
-def _unpickle(path: Path) -> Any:
+def read_pickled(path: Path) -> Any:
+    """Read a ``.pt`` file of tensors and plain values; none of its code is run.
+
+    Raises
+    ------
+    CosegError
+        If it is missing, cut off, of another format, or holds code.
+    """
     if not path.is_file():
         raise CosegError(f"There is no weights file {path}.")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,15 +21,14 @@ from qtpy.QtWidgets import (
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.layers.errors import ERROR_CLASSES, error_layer
-from napari_coseg.layers.evaluation import Kind, Scored, kind_of, score_layers, side_of
+from napari_coseg.layers.evaluation import Kind, Scored, Side, kind_of, score_layers, side_of
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.bars import BarDelegate
-from napari_coseg.widgets.parts import combo, note
+from napari_coseg.widgets.parts import Dock, combo, note
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -51,7 +49,7 @@ _TIPS = {
 }
 
 
-class EvaluateDock(QWidget):
+class EvaluateDock(Dock):
     """Scores one Labels layer against another.
 
     Parameters
@@ -63,8 +61,9 @@ class EvaluateDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self._worker: FunctionWorker[Scored] | None = None
+        self._worker: FunctionWorker | None = None
         self._summary: pd.DataFrame | None = None
+        self._guessed: Any = None
         self.setMinimumWidth(280)
         self._prediction = combo("The layer to be judged.")
         self._truth = combo("The layer that is right.")
@@ -123,16 +122,16 @@ class EvaluateDock(QWidget):
         sides = side_of(prediction, kind), side_of(truth, kind)
         self._button.setEnabled(False)
         self._status.setText("Comparing …")
-        worker: FunctionWorker[Scored] = create_worker(
-            score_layers,
+        self._worker = create_worker(
+            _scored_or_error,
             *sides,
             kind,
             _progress={"desc": f"Comparing {prediction.name} with {truth.name}"},
+            _connect={
+                "returned": lambda found: self._on_returned(found, truth, kind),
+                "finished": self._on_end,
+            },
         )
-        worker.returned.connect(lambda scored: self._on_scored(scored, truth, kind))
-        worker.errored.connect(self._on_error)
-        worker.finished.connect(self._on_end)
-        self._worker = worker
 
     def save_csv(self, path: str) -> None:
         """Write the whole table, not only what is shown.
@@ -175,8 +174,22 @@ class EvaluateDock(QWidget):
 
     def _on_prediction(self, index: object = None) -> None:
         layer = self._prediction.currentData()
-        if layer is not None:
+        # Another layer list is no reason to change what a person chose.
+        if layer is not None and layer is not self._guessed:
+            self._guessed = layer
             self._kind.setCurrentIndex(self._kind.findData(kind_of(layer)))
+
+    def _on_returned(self, found: Scored | Exception, truth: Any, kind: Kind) -> None:
+        if self._gone:
+            return
+        if isinstance(found, Scored):
+            self._on_scored(found, truth, kind)
+            return
+        self._status.setText("Not done.")
+        if isinstance(found, CosegError):
+            show_warning(str(found))
+        else:
+            show_error(f"Comparing failed: {type(found).__name__}: {found}")
 
     def _on_scored(self, scored: Scored, truth: Any, kind: Kind) -> None:
         self._summary = scored.summary
@@ -191,16 +204,10 @@ class EvaluateDock(QWidget):
         if self._show_errors.isChecked():
             self._viewer.add_layer(error_layer(scored.errors, truth))
 
-    def _on_error(self, error: Exception) -> None:
-        self._status.setText("Not done.")
-        if isinstance(error, CosegError):
-            show_warning(str(error))
-        else:
-            show_error(f"Comparing failed: {type(error).__name__}: {error}")
-
     def _on_end(self) -> None:
         self._worker = None
-        self._button.setEnabled(True)
+        if not self._gone:
+            self._button.setEnabled(True)
 
     def _fill_table(self, summary: pd.DataFrame, kind: Kind) -> None:
         scores = _SCORES[kind]
@@ -236,10 +243,16 @@ class EvaluateDock(QWidget):
             except CosegError as error:
                 show_warning(str(error))
 
-    def closeEvent(self, event: Any) -> None:
+    def let_go(self) -> None:
         """Hear no more of the viewer."""
         events = self._viewer.layers.events
         for one in (events.inserted, events.removed, events.renamed):
-            with suppress(ValueError):
-                one.disconnect(self._fill)
-        super().closeEvent(event)
+            one.disconnect(self._fill)
+
+
+def _scored_or_error(prediction: Side, truth: Side, kind: Kind) -> Scored | Exception:
+    """Return what went wrong: raised in a thread, it would reach napari as a crash."""
+    try:
+        return score_layers(prediction, truth, kind)
+    except Exception as error:
+        return error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
@@ -39,16 +39,18 @@ class Legend(QTreeWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         self.itemChanged.connect(self._on_changed)
 
-    def show_rows(self, groups: Sequence[tuple[str, str, Sequence[LegendRow]]]) -> None:
+    def show_rows(
+        self, groups: Sequence[tuple[str, str, Sequence[LegendRow], Collection[int]]]
+    ) -> None:
         """Show the classes of some layers.
 
         Parameters
         ----------
-        groups : sequence of (role, title, rows)
+        groups : sequence of (role, title, rows, ids that are switched off)
         """
         self.blockSignals(True)
         self.clear()
-        for role, title, rows in groups:
+        for role, title, rows, hidden in groups:
             counts = [row.count for row in rows if row.count is not None]
             group = QTreeWidgetItem([title, f"{sum(counts):,}" if counts else "", ""])
             group.setData(0, _ID, role)
@@ -66,7 +68,8 @@ class Legend(QTreeWidget):
                 item.setIcon(0, QIcon(swatch))
                 item.setData(0, _ID, row.id)
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
-                item.setCheckState(0, Qt.CheckState.Checked)
+                shown = row.id not in hidden
+                item.setCheckState(0, Qt.CheckState.Checked if shown else Qt.CheckState.Unchecked)
                 for column in (1, 2):
                     item.setTextAlignment(column, _RIGHT)
                 group.addChild(item)

@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy
+from typing import Any
+
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
+
+
+class Dock(QWidget):
+    """A dock's content, which is told when it goes.
+
+    napari takes a dock's content out of the window before it deletes it, and sends no close event;
+    a window of its own sends one and keeps its parent. Either way `let_go` is called once.
+    """
+
+    _gone = False
+
+    def let_go(self) -> None:
+        """Hear no more of the viewer, and end what is under way."""
+
+    def event(self, event: Any) -> bool:
+        """See to it that `let_go` is called."""
+        closing = event.type() == QEvent.Type.Close
+        taken = event.type() == QEvent.Type.ParentChange and self.parent() is None
+        if (closing or taken) and not self._gone:
+            self._gone = True
+            self.let_go()
+        handled: bool = super().event(event)
+        return handled
 
 
 def combo(tip: str) -> QComboBox:

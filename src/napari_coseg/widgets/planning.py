@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -85,7 +86,7 @@ def make_plan(viewer: Viewer, choices: Choices) -> Planned:
     rows, columns = stack.shape
     box = (0, 0, rows, columns)
     if choices.area == "view":
-        box = box_in_view(layer, stack.shape)
+        box = box_in_view(viewer, layer, stack.shape)
     elif choices.area == "rectangle":
         box = box_of_rectangle(_shapes_of(viewer), layer, stack.shape)
     ratio = rows / stack.shape_of(level)[0]
@@ -112,12 +113,11 @@ def _at_level(
     box: tuple[int, int, int, int], ratio: float, shape: tuple[int, int]
 ) -> tuple[int, int, int, int]:
     row0, column0, row1, column1 = box
-    return (
-        min(int(row0 // ratio), shape[0] - 1),
-        min(int(column0 // ratio), shape[1] - 1),
-        max(1, min(shape[0], round(row1 / ratio))),
-        max(1, min(shape[1], round(column1 / ratio))),
-    )
+    top, left = min(int(row0 // ratio), shape[0] - 1), min(int(column0 // ratio), shape[1] - 1)
+    # Of a slip of the mouse, smaller than a pixel of the level, one pixel is left.
+    bottom = max(top + 1, min(shape[0], math.ceil(row1 / ratio)))
+    right = max(left + 1, min(shape[1], math.ceil(column1 / ratio)))
+    return top, left, bottom, right
 
 
 def _shapes_of(viewer: Viewer) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from qtpy.QtCore import QObject, Signal
 
 from napari_coseg.imaging.source import ImageSource
-from napari_coseg.types import CosegError, PanopticResult
+from napari_coseg.types import PanopticResult
 from napari_coseg.worker.client import Client
 from napari_coseg.worker.pending import Handlers, Pending
 from napari_coseg.worker.requests import SegmentRequest
@@ -53,8 +53,8 @@ class Run(QObject):
     _progress = Signal(int, int)
     _plane_done = Signal(object)
 
-    def __init__(self, client: Client, plan: Plan, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, client: Client, plan: Plan) -> None:
+        super().__init__()
         self._client = client
         self._plan = plan
         self._results: list[PanopticResult] = []
@@ -74,15 +74,32 @@ class Run(QObject):
             self._client.cancel(self._pending)
 
     def _next(self) -> None:
-        handlers = Handlers(progress=self._progress.emit, notice=self.noticed.emit)
+        # Methods, and not signals: they keep this object alive as long as it may be called.
+        handlers = Handlers(progress=self._tell_progress, notice=self._tell_notice)
         try:
             source = self._plan.planes[len(self._results)]()
             self._pending = self._client.segment(source, self._plan.request, handlers)
-        except CosegError as error:
+        except Exception as error:
             self._over = True
             self.failed.emit(error)
             return
-        self._pending.future.add_done_callback(self._plane_done.emit)
+        self._pending.future.add_done_callback(self._tell_done)
+
+    # In a thread of the client.
+
+    def _tell_progress(self, done: int, total: int) -> None:
+        if not self._over:
+            self._progress.emit(done, total)
+
+    def _tell_notice(self, sentence: str) -> None:
+        if not self._over:
+            self.noticed.emit(sentence)
+
+    def _tell_done(self, future: Future[PanopticResult]) -> None:
+        if not self._over:
+            self._plane_done.emit(future)
+
+    # In the GUI's thread.
 
     def _on_progress(self, done: int, total: int) -> None:
         if not self._over:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from napari.utils import progress
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout
 
 from napari_coseg.layers.results import result_layers
 from napari_coseg.types import CosegError, PanopticResult
-from napari_coseg.widgets.parts import note
+from napari_coseg.widgets.parts import Dock, note
 from napari_coseg.widgets.planning import Planned, make_plan
 from napari_coseg.widgets.run import Run
 from napari_coseg.widgets.segment_form import SegmentForm
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 
-class SegmentDock(QWidget):
+class SegmentDock(Dock):
     """Segments an Image layer into regions and instances.
 
     Parameters
@@ -59,7 +59,6 @@ class SegmentDock(QWidget):
         self._button.clicked.connect(self._on_button)
         self.form.ready_changed.connect(self._enable)
         self.form.model_chosen.connect(self._warm_up)
-        self._session.notice.connect(show_warning)
         shortcut = QShortcut(QKeySequence("Ctrl+Return"), self)
         shortcut.activated.connect(self.start)
         self._show_idle("")
@@ -86,7 +85,7 @@ class SegmentDock(QWidget):
             show_warning(str(error))
             return
         self._planned = planned
-        self._run = Run(client, planned.plan, self)
+        self._run = Run(client, planned.plan)
         self._run.progressed.connect(self._on_progress)
         self._run.noticed.connect(show_info)
         self._run.failed.connect(self._on_failed)
@@ -122,9 +121,7 @@ class SegmentDock(QWidget):
         self._button.setEnabled(self.running or ready)
 
     def _show_idle(self, text: str) -> None:
-        if self._run is not None:
-            self._run.deleteLater()
-            self._run = None
+        self._run = None
         if self._activity is not None:
             self._activity.close()
             self._activity = None
@@ -164,8 +161,8 @@ class SegmentDock(QWidget):
         for words in dict.fromkeys(n for r in results for n in r.metadata["notes"]):
             show_info(words)
 
-    def closeEvent(self, event: Any) -> None:
-        """End what is under way, and let go of the viewer."""
+    def let_go(self) -> None:
+        """End what is under way, and hear no more of the viewer."""
         self.cancel()
+        self.form.let_go()
         self.results.let_go()
-        super().closeEvent(event)

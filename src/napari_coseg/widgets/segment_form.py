@@ -153,6 +153,14 @@ class SegmentForm(QWidget):
         if self._image.currentData() is not before or not images:
             self._on_image()
 
+    def let_go(self) -> None:
+        """Hear no more of the viewer."""
+        layers = self._viewer.layers
+        layers.events.inserted.disconnect(self.fill_images)
+        layers.events.removed.disconnect(self.fill_images)
+        layers.events.renamed.disconnect(self.fill_images)
+        layers.selection.events.active.disconnect(self._on_active)
+
     def _build_more(self) -> QWidget:
         more = QWidget()
         form = QFormLayout(more)
@@ -194,10 +202,11 @@ class SegmentForm(QWidget):
         self._more_button.setArrowType(arrow)
 
     def _on_active(self, event: object = None) -> None:
+        # By the row, and not by the place in the list of layers, which a person may reorder.
         active = self._viewer.layers.selection.active
-        images = images_of(self._viewer)
-        if active in images:
-            self._image.setCurrentIndex(images.index(active))
+        for row in range(self._image.count()):
+            if self._image.itemData(row) is active:
+                self._image.setCurrentIndex(row)
 
     def _on_device(self) -> None:
         self.model_chosen.emit(self.model, self.device)
@@ -219,7 +228,9 @@ class SegmentForm(QWidget):
             # What is wrong with it is said when somebody presses Run.
             with suppress(CosegError):
                 stack = Stack.of(layer)
-        self._form.setRowVisible(self._planes, stack is not None and stack.planes > 1)
+        several = stack is not None and stack.planes > 1
+        self._planes.setVisible(several)
+        self._form.labelForField(self._planes).setVisible(several)
         if stack is not None and stack.mpp is not None:
             self._pixel_size.show_size(stack.mpp, "image")
         elif card is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_coseg.layers.legend import describe_object, legend_rows
-from napari_coseg.layers.results import colour_layer, own_facts
+from napari_coseg.layers.legend import LegendRow, describe_object, legend_rows
+from napari_coseg.layers.results import colour_layer, role_of
 from napari_coseg.widgets.legend import Legend
 from napari_coseg.widgets.parts import note
 
@@ -17,14 +18,32 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 
+@dataclass
+class _Shown:
+    """A run: its layers, the classes that are switched off, its legend."""
+
+    layers: list[Layer]
+    hidden: dict[str, set[int]] = field(default_factory=dict)
+    _rows: dict[str, list[LegendRow]] = field(default_factory=dict)
+
+    def hidden_of(self, layer: Layer) -> set[int]:
+        return self.hidden.get(role_of(layer), set())
+
+    def rows(self, layer: Layer) -> list[LegendRow]:
+        """Count once: a region image may be large."""
+        role = role_of(layer)
+        if role not in self._rows:
+            self._rows[role] = legend_rows(layer)
+        return self._rows[role]
+
+
 class ResultsPanel(QWidget):
     """Shows the layers of the last run, and remembers those of the runs before."""
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._runs: list[list[Layer]] = []
-        self._hidden: dict[str, set[int]] = {}
+        self._runs: list[_Shown] = []
         self._colour_by = QComboBox()
         self._colour_by.addItem("Colour by class", False)
         self._colour_by.addItem("Colour by object", True)
@@ -49,63 +68,71 @@ class ResultsPanel(QWidget):
         self._colour_by.currentIndexChanged.connect(self._recolour)
         self._undo.clicked.connect(self.undo)
         self._legend.hidden_changed.connect(self._on_hidden)
-        viewer.layers.events.removed.connect(self._refresh)
+        viewer.layers.events.removed.connect(self._on_removed)
         viewer.mouse_move_callbacks.append(self._on_mouse)
 
     @property
     def layers(self) -> list[Layer]:
         """Layers of the last run that are still in the viewer."""
-        if not self._runs:
-            return []
-        return [layer for layer in self._runs[-1] if layer in self._viewer.layers]
+        return list(self._runs[-1].layers) if self._runs else []
 
     def add(self, layers: list[Layer]) -> None:
         """Show the layers of a new run; those of the run before are hidden, not lost."""
         for layer in self.layers:
             layer.visible = False
         for layer in layers:
-            if self._role(layer) == "instances":
+            if role_of(layer) == "instances":
                 colour_layer(layer, by_object=self._colour_by.currentData())
             self._viewer.add_layer(layer)
-        self._runs.append(layers)
-        self._hidden = {}
+        self._runs.append(_Shown(list(layers)))
         self._refresh()
 
     def undo(self) -> None:
         """Take the last run's layers away; those of the run before come back."""
-        for layer in self.layers:
+        if not self._runs:
+            return
+        # Taken off the list first: layers that go are not looked at any more.
+        for layer in self._runs.pop().layers:
             self._viewer.layers.remove(layer)
-        if self._runs:
-            self._runs.pop()
         for layer in self.layers:
             layer.visible = True
-        self._hidden = {}
         self._refresh()
 
     def let_go(self) -> None:
         """Hear no more of the viewer."""
         with suppress(ValueError):
             self._viewer.mouse_move_callbacks.remove(self._on_mouse)
-        self._viewer.layers.events.removed.disconnect(self._refresh)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
 
-    @staticmethod
-    def _role(layer: Layer) -> str:
-        return str((own_facts(layer) or {}).get("role", ""))
+    def _on_removed(self, event: Any) -> None:
+        """Forget a layer that a person took away, and runs of which nothing is left."""
+        gone = event.value
+        ours = [run for run in self._runs if gone in run.layers]
+        for run in ours:
+            run.layers.remove(gone)
+        if ours:
+            self._runs = [run for run in self._runs if run.layers]
+            self._refresh()
 
-    def _refresh(self, event: object = None) -> None:
-        groups = [
-            (role := self._role(la), role.capitalize(), legend_rows(la)) for la in self.layers
-        ]
+    def _refresh(self) -> None:
+        groups = []
+        if self._runs:
+            shown = self._runs[-1]
+            groups = [
+                (role_of(la), role_of(la).capitalize(), shown.rows(la), shown.hidden_of(la))
+                for la in shown.layers
+            ]
         self._legend.show_rows(groups)
         self._undo.setEnabled(bool(groups))
 
     def _on_hidden(self, role: str, hidden: set[int]) -> None:
-        self._hidden[role] = hidden
+        if self._runs:
+            self._runs[-1].hidden[role] = hidden
         self._recolour()
 
     def _recolour(self, index: object = None) -> None:
         for layer in self.layers:
-            hidden = self._hidden.get(self._role(layer), set())
+            hidden = self._runs[-1].hidden_of(layer)
             colour_layer(layer, hidden, by_object=self._colour_by.currentData())
 
     def _on_mouse(self, viewer: napari.viewer.Viewer, event: Any) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import threading
 
-from qtpy.QtCore import QObject, Signal
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 from napari_coseg.widgets.preferences import chosen_host
 from napari_coseg.worker.client import Client
@@ -25,12 +26,17 @@ class Session(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._client: Client | None = None
+        self.notice.connect(show_warning)
 
     @property
     def client(self) -> Client:
         """The client; made when it is first needed."""
-        if self._client is None:
+        if self._client is None or self._client.closed:
             self._client = Client(chosen_host(), self.notice.emit)
+            application = QCoreApplication.instance()
+            if application is not None:
+                # Before Python waits for threads that may be reading pixels.
+                application.aboutToQuit.connect(self.close)
         return self._client
 
     def close(self) -> None:

@@ -121,6 +121,11 @@ class Client:
         self._host.kill()
 
     @property
+    def closed(self) -> bool:
+        """Whether nothing more can be asked."""
+        return not self._going
+
+    @property
     def host(self) -> LocalHost | RemoteHost:
         """Who does the work."""
         return self._host
@@ -132,7 +137,7 @@ class Client:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
                 self._thread.start()
-        self._outbox.put(pending)
+            self._outbox.put(pending)
         return pending
 
     # What follows runs in the client's thread.
@@ -150,8 +155,13 @@ class Client:
             if self._line is not None:
                 self._line.send(Message("shutdown"))
                 self._line.close()
-            self._fail_all(CosegError("The connection with the model worker was closed."))
-            self._outbox.close()
+            closed = CosegError("The connection with the model worker was closed.")
+            self._fail_all(closed)
+            with self._lock:
+                for item in self._outbox.drain():
+                    if isinstance(item, Pending):
+                        item.fail(closed)
+                self._outbox.close()
 
     def _turn(self) -> None:
         poller = zmq.Poller()
@@ -186,6 +196,9 @@ class Client:
             self._fail_all(error if isinstance(error, CosegError) else CosegError(f"{error}."))
 
     def _hear(self, message: Message) -> None:
+        if message.kind == "pong":
+            self._compare(message)
+            return
         pending = self._pending.get(message.request)
         # Words of requests that ended meanwhile are stale.
         if pending is None:
@@ -202,6 +215,24 @@ class Client:
                 pending.fail(CosegError(str(message.body.get("message", "no reason given"))))
         elif pending.deadline is None:
             pending.tell(message)
+
+    def _compare(self, message: Message) -> None:
+        """Repeat what the host says it does not hold: it, or the way to it, was new meanwhile."""
+        held = message.body.get("holds", [])
+        for pending in [p for p in self._pending.values() if p.sent]:
+            pending.unknown = 0 if pending.id in held else pending.unknown + 1
+            # One pong may have crossed the request, or the result be on its way.
+            if pending.unknown < 3:
+                continue
+            del self._pending[pending.id]
+            if pending.future.done():
+                continue
+            if pending.tries:
+                pending.fail(HostLost("The model worker has lost this work twice."))
+            else:
+                pending.again()
+                self._pending[pending.id] = pending
+                self._notice("The connection with the model worker was lost: it starts again.")
 
     def _stop(self, pending: Pending) -> None:
         if self._pending.get(pending.id) is not pending:
@@ -223,7 +254,7 @@ class Client:
             )
         elif line.unanswered is not None and now - line.unanswered > SILENCE:
             self._lose("The model worker has fallen silent.")
-        elif any(p.deadline is not None and p.deadline < now for p in self._pending.values()):
+        elif self._deaf(now):
             # What does not stop when asked to is stopped; other requests move to the next host.
             self._lose("")
         else:
@@ -233,6 +264,15 @@ class Client:
                         line.send(pending.message())
             if self._pending and now - line.pinged > PING:
                 line.ping()
+
+    def _deaf(self, now: float) -> bool:
+        """Whether a host of ours does not end what was cancelled; of others it is forgotten."""
+        late = [p for p in self._pending.values() if p.deadline is not None and p.deadline < now]
+        if self._host.can_restart:
+            return bool(late)
+        for pending in late:
+            del self._pending[pending.id]
+        return False
 
     def _lose(self, why: str) -> None:
         """Give the host up; what was under way moves to the next one, once."""

@@ -137,10 +137,17 @@ class Host:
     def _compute(self) -> None:
         while not self._turns.closed:
             job = self._turns.take(IDLE)
-            if job is not None:
-                self._engine.answer(job)
-            else:
-                self._engine.release()
+            try:
+                if job is not None:
+                    self._engine.answer(job)
+                    if job.stopped():
+                        refusal = {"message": "cancelled", "cancelled": True}
+                        frames = encode(Message("error", job.request, refusal))
+                        self._outbox.put((job.client, frames))
+                else:
+                    self._engine.release()
+            except Exception:
+                _log.exception("The worker could not answer.")
 
     def _receive(self) -> None:
         # All that has come, so that a cancel does not wait behind one look a message.
@@ -150,27 +157,37 @@ class Host:
             except zmq.Again:
                 return
             try:
-                message = decode(frames, REQUESTS)
-            except ProtocolError as error:
-                refusal = {"message": str(error), "version": VERSION}
-                self._send(client, Message("error", request_of(frames), refusal))
-                continue
-            if client not in self._seen and len(self._seen) >= _CLIENTS:
-                self._refuse(client, message, "The host has as many clients as it can serve.")
-                continue
-            self._seen[client] = time.monotonic()
-            self._take(client, message)
+                self._read(client, frames)
+            except Exception:
+                # Nothing that one client sends may end the host of the others.
+                _log.exception("A message could not be dealt with.")
+
+    def _read(self, client: bytes, frames: list[bytes]) -> None:
+        try:
+            message = decode(frames, REQUESTS)
+            if message.arrays and message.kind != "pixels":
+                raise ProtocolError(f"A message {message.kind!r} carries no arrays.")
+        except ProtocolError as error:
+            refusal = {"message": str(error), "version": VERSION}
+            self._send(client, Message("error", request_of(frames), refusal))
+            return
+        if client not in self._seen and len(self._seen) >= _CLIENTS:
+            self._refuse(client, message, "The host has as many clients as it can serve.")
+            return
+        self._seen[client] = time.monotonic()
+        self._take(client, message)
 
     def _take(self, client: bytes, message: Message) -> None:
         if message.kind == "hello":
             body = {"software": f"napari-coseg {napari_coseg.__version__}"}
             self._send(client, Message("welcome", message.request, body))
         elif message.kind == "ping":
-            self._send(client, Message("pong", message.request))
+            # What it still works on: a request that is not among them was lost on the way.
+            self._send(client, Message("pong", "", {"holds": self._turns.held(client)}))
         elif message.kind == "cancel":
-            self._turns.stop(client, message.request)
-            # Said by this thread at once, and for a request that was done already too.
-            self._refuse(client, message, "cancelled", cancelled=True)
+            # One at work says itself when it has stopped: the client must know if it does not.
+            if not self._turns.stop(client, message.request):
+                self._refuse(client, message, "cancelled", cancelled=True)
         elif message.kind == "pixels":
             job = self._turns.find(client, message.request)
             if job is not None:

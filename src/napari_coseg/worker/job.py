@@ -122,8 +122,9 @@ class Job:
 
     def deliver(self, message: Message) -> None:
         """Take a ``pixels`` message; in the I/O thread. One that nobody waits for is dropped."""
+        number = message.body.get("window")
         with self._lock:
-            window = self._windows.get(message.body.get("window", -1))
+            window = self._windows.get(number) if isinstance(number, int) else None
         if window is None:
             return
         error = message.body.get("error")

@@ -145,7 +145,7 @@ class ClientFolder:
         found = set()
         for path in self._folder.glob("*.json"):
             # A file that is being changed, or is broken, lets nobody in and keeps nobody out.
-            with contextlib.suppress(CosegError):
+            with contextlib.suppress(CosegError, OSError):
                 found.add(read_pair(path).public)
         return found
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,6 +64,8 @@ class Pending:
         New for each try, so that a late word of a dead host is not taken for one of the next.
     tries : int
         Hosts that were lost over it.
+    unknown : int
+        How often, one after the other, the host has said that it does not hold it.
     """
 
     kind: str
@@ -72,6 +76,7 @@ class Pending:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     tries: int = 0
     sent: bool = False
+    unknown: int = 0
     deadline: float | None = None
     assembly: Assembly | None = None
 
@@ -86,25 +91,32 @@ class Pending:
     def again(self) -> None:
         """Get ready for another host."""
         self.id, self.sent, self.tries = uuid.uuid4().hex, False, self.tries + 1
+        self.unknown = 0
 
     def fail(self, error: Exception) -> None:
         """End without a result, unless it has ended already."""
-        if not self.future.done():
+        # Between a look and the deed a person may cancel.
+        with contextlib.suppress(InvalidStateError):
             self.future.set_exception(error)
 
     def tell(self, message: Message) -> None:
         """Hand a word of the host's to whoever wants it."""
         body = message.body
+        heard: Callable[[], None] = lambda: None  # noqa: E731
         try:
             if message.kind == "progress":
-                self.handlers.progress(int(body["done"]), int(body["total"]))
+                heard = partial(self.handlers.progress, int(body["done"]), int(body["total"]))
             elif message.kind == "notice":
-                self.handlers.notice(str(body["message"]))
+                heard = partial(self.handlers.notice, str(body["message"]))
             elif message.kind == "block" and self.assembly is not None:
-                task, place, labels = self.assembly.put(message)
-                self.handlers.block(task, place, labels)
+                heard = partial(self.handlers.block, *self.assembly.put(message))
         except (KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"The model worker sent a faulty {message.kind}.") from error
+        try:
+            heard()
+        except Exception:
+            # A dock that fails, or has gone, must not take the connection with it.
+            _log.exception("Somebody who hears of a request failed.")
 
     def pixels(self, message: Message) -> Message:
         """Answer a pull; a source that cannot be read is told to the host, which gives up."""
@@ -120,8 +132,9 @@ class Pending:
             if not isinstance(error, CosegError):
                 _log.exception("Pixels could not be read.")
                 what = f"The image can no longer be read ({what}: {error})."
-            return Message("pixels", self.id, {"window": number, "error": what})
-        return Message("pixels", self.id, {"window": number}, {"pixels": pixels})
+            return Message("pixels", message.request, {"window": number, "error": what})
+        # The id of the try that asked: by now there may be another one.
+        return Message("pixels", message.request, {"window": number}, {"pixels": pixels})
 
     def end(self, message: Message) -> None:
         """End with a result."""
@@ -131,15 +144,17 @@ class Pending:
             value: Any = dict(message.body)
             if self.assembly is not None:
                 value = self.assembly.result(message)
-        except (CosegError, KeyError, TypeError, ValueError, IndexError) as error:
+        except MemoryError:
+            self.fail(CosegError("There is too little memory for the result: take a part of it."))
+        except Exception as error:
             self.fail(
                 error
                 if isinstance(error, CosegError)
                 else ProtocolError(f"The model worker sent a faulty result: {error}.")
             )
-            return
-        if not self.future.done():
-            self.future.set_result(value)
+        else:
+            with contextlib.suppress(InvalidStateError):
+                self.future.set_result(value)
 
 
 class Assembly:

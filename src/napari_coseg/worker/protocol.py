@@ -27,7 +27,7 @@ from napari_coseg.types import CosegError
 VERSION = 1
 #: Largest header, in bytes.
 MAX_HEADER = 4 << 20
-#: Largest array, in bytes of memory.
+#: Most bytes of memory of a message's arrays together.
 MAX_ARRAY = 256 << 20
 #: Most arrays of one message.
 MAX_ARRAYS = 32
@@ -145,22 +145,29 @@ def decode(frames: Sequence[bytes | memoryview], kinds: frozenset[str]) -> Messa
     version = header.get("version")
     if version != VERSION:
         raise ProtocolError(
-            f"The other side speaks version {version!r} of the protocol, this one {VERSION}: "
+            f"The other side speaks version {_short(version)} of the protocol, this one {VERSION}: "
             "install the same napari-coseg on both."
         )
     kind, request, body = header.get("kind"), header.get("request"), header.get("body")
     described = header.get("arrays")
     if not isinstance(kind, str) or kind not in kinds:
-        raise ProtocolError(f"A message of the kind {kind!r} is not understood here.")
+        raise ProtocolError(f"A message of the kind {_short(kind)} is not understood here.")
     if not isinstance(request, str) or len(request) > 64 or not isinstance(body, dict):
         raise ProtocolError(f"A message {kind!r} has no proper request or body.")
     if not isinstance(described, list) or len(described) != len(frames) - 1:
         raise ProtocolError(f"A message {kind!r} does not carry the arrays that it announces.")
     arrays = {}
+    left = MAX_ARRAY
     for entry, frame in zip(described, frames[1:], strict=True):
-        name, array = _array(entry, frame)
+        name, array = _array(entry, frame, left)
         arrays[name] = array
+        left -= array.nbytes
     return Message(kind, request, body, arrays)
+
+
+def _short(value: Any) -> str:
+    """Whatever the other side sent, short enough to be sent back."""
+    return repr(value)[:40]
 
 
 def request_of(frames: Sequence[bytes | memoryview]) -> str:
@@ -184,7 +191,7 @@ def _header(frames: Sequence[bytes | memoryview]) -> dict[str, Any]:
     return header
 
 
-def _array(entry: Any, frame: bytes | memoryview) -> tuple[str, npt.NDArray[Any]]:
+def _array(entry: Any, frame: bytes | memoryview, room: int) -> tuple[str, npt.NDArray[Any]]:
     if not isinstance(entry, dict):
         raise ProtocolError("An array is not described as a JSON object.")
     name, dtype, shape, codec = (entry.get(k) for k in ("name", "dtype", "shape", "codec"))
@@ -193,11 +200,12 @@ def _array(entry: Any, frame: bytes | memoryview) -> tuple[str, npt.NDArray[Any]
         or dtype not in _DTYPES
         or codec not in _CODECS
     ):
-        raise ProtocolError(f"An array has no proper name, type or codec: {str(entry)[:100]}.")
+        raise ProtocolError(f"An array has no proper name, type or codec: {_short(entry)}.")
+    name = name[:64]
     if not isinstance(shape, list) or len(shape) > 4 or not all(map(_is_length, shape)):
         raise ProtocolError(f"The array {name!r} has no proper shape.")
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size > MAX_ARRAY:
+    if size > room or max(shape, default=0) > MAX_ARRAY:
         raise ProtocolError(f"The array {name!r} would take {size} bytes: too many.")
     data: bytes | memoryview = frame
     if codec == "zlib":

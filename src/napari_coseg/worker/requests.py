@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_coseg.worker.protocol import ProtocolError
 
-_Length = Annotated[int, Field(ge=1, lt=1 << 31)]
+# 2^20 pixels a side, and together no more than the largest slides have.
+_Length = Annotated[int, Field(ge=1, le=1 << 20)]
+_PIXELS = 1 << 36
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -66,6 +68,13 @@ class SegmentRequest(LoadRequest):
     overlap: Annotated[int, Field(ge=0, le=4096)] | None = None
     foreground_threshold: _Share | None = None
     min_area: Annotated[int, Field(ge=1, le=1 << 30)] | None = None
+
+    @field_validator("shape")
+    @classmethod
+    def _bounded(cls, shape: tuple[int, int]) -> tuple[int, int]:
+        if shape[0] * shape[1] > _PIXELS:
+            raise ValueError("the image has too many pixels")
+        return shape
 
 
 _B = TypeVar("_B", bound=_Body)

@@ -64,6 +64,14 @@ class Turns:
                 return job
         return None
 
+    def held(self, client: bytes) -> list[str]:
+        """Return the requests of a client that wait or are at work."""
+        with self._change:
+            jobs = list(self._waiting.get(client, ()))
+            if self._current is not None and self._current.client == client:
+                jobs.append(self._current)
+        return [job.request for job in jobs]
+
     def waiting(self, client: bytes) -> int:
         """Return how many jobs of a client wait."""
         with self._change:
@@ -75,7 +83,7 @@ class Turns:
         Returns
         -------
         bool
-            Whether it was there.
+            Whether it is the one at work, which ends when it looks; one that waits is gone now.
         """
         job = self.find(client, request)
         if job is None:
@@ -87,7 +95,7 @@ class Turns:
                 jobs.remove(job)
                 if not jobs:
                     del self._waiting[client]
-        return True
+            return job is self._current
 
     def drop(self, client: bytes) -> None:
         """End all jobs of a client that has gone."""

@@ -1,0 +1,98 @@
+"""A look at every labelled image before the first step: faults are told, classes counted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_coseg.datasets.folder import FolderItem
+from napari_coseg.training.items import TrainingSet
+from napari_coseg.training.validation import HeldOut
+from napari_coseg.types import CosegError
+
+
+def survey(
+    sets: Sequence[TrainingSet], held_out: Sequence[HeldOut], classes: int
+) -> npt.NDArray[np.float64]:
+    """Read each item once.
+
+    Parameters
+    ----------
+    sets : sequence of TrainingSet
+    held_out : sequence of HeldOut
+    classes : int
+        Instance classes of the model.
+
+    Returns
+    -------
+    ndarray of float64, (classes + 1,)
+        Objects of each class among the items that are trained on.
+
+    Raises
+    ------
+    CosegError
+        If one cannot be read; the sentence names the file, and says how many others are faulty.
+    """
+    counts = np.zeros(classes + 1)
+    faults: list[str] = []
+
+    def look(task: tuple[TrainingSet, FolderItem, bool]) -> npt.NDArray[np.float64] | str:
+        one, item, trained = task
+        try:
+            return _counted(one, item, classes) * trained
+        except CosegError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for found in pool.map(look, _tasks(sets, held_out)):
+            if isinstance(found, str):
+                faults.append(found)
+            else:
+                counts += found
+    if faults:
+        more = f" {len(faults) - 1} more images are faulty." if len(faults) > 1 else ""
+        raise CosegError(f"{faults[0]}{more}")
+    return counts
+
+
+def _tasks(
+    sets: Sequence[TrainingSet], held_out: Sequence[HeldOut]
+) -> Iterable[tuple[TrainingSet, FolderItem, bool]]:
+    yield from ((one, item, True) for one in sets for item in one.items)
+    yield from ((one.training, item, False) for one in held_out for item in one.items)
+
+
+def _counted(one: TrainingSet, item: FolderItem, classes: int) -> npt.NDArray[np.float64]:
+    read = one.dataset.read(item)
+    if read.instances is None or read.classes is None:
+        return np.zeros(classes + 1)
+    _, first = np.unique(read.instances, return_index=True)
+    found = one.instance_ids[read.classes.ravel()[first]]
+    found = found[(found > 0) & (found <= classes)]
+    return np.bincount(found, minlength=classes + 1).astype(np.float64)
+
+
+def class_weights(counts: npt.NDArray[np.float64], cap: float = 4.0) -> npt.NDArray[np.float64]:
+    """1 / sqrt(frequency) of each instance class among objects, at most `cap` times the least.
+
+    Parameters
+    ----------
+    counts : ndarray of float64, (classes + 1,)
+        As `survey` returns them.
+    cap : float
+
+    Returns
+    -------
+    ndarray of float64, (classes + 1,)
+        Background's weight is 1, and so is a class's without any object.
+    """
+    weights = np.ones(len(counts))
+    seen = counts > 0
+    if seen.any():
+        raw = 1 / np.sqrt(counts[seen])
+        weights[seen] = np.minimum(raw / raw.min(), cap)
+    return weights
