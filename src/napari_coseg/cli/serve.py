@@ -68,10 +68,11 @@ def serve(
         raise CosegError("Nobody may connect yet: make a key file with --invite NAME first.")
     import zmq
 
+    from napari_coseg.worker.engine import Engine
     from napari_coseg.worker.host import Host
 
     try:
-        host = Host(pair, allowed, address, stay=True)
+        host = Host(pair, allowed, address, engine=Engine(spare_core=False), stay=True)
     except zmq.ZMQError as error:
         raise CosegError(f"Cannot listen at {address}: {error}.") from error
     print(

@@ -29,8 +29,10 @@ from napari_coseg.worker.requests import SegmentRequest
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a host has to end what was cancelled; then it is killed.
-CANCEL_TIME = 2.0
+#: Seconds that a host has to end what was cancelled; then it is killed. The person is free at once;
+#: this is long enough for a model to be loaded, which a host cannot leave off and a new one would
+#: have to begin again.
+CANCEL_TIME = 15.0
 #: Seconds between two pings while something is under way.
 PING = 5.0
 #: Seconds of silence after which a host counts as lost, and until it must have said welcome.

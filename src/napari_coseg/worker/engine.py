@@ -30,10 +30,17 @@ class Engine:
     """Answers requests, one at a time, in the thread that computes.
 
     Torch is imported with the first of them, so that a host is there at once.
+
+    Parameters
+    ----------
+    spare_core : bool
+        Leave a core to the GUI of this machine, where there are more than two: of two, the lower
+        priority of the process leaves what the GUI needs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, spare_core: bool = True) -> None:
         self._models: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self._spare_core = spare_core
 
     def answer(self, job: Job) -> None:
         """Do what a request asks; every end is a ``result`` or an ``error``, but for a stop.
@@ -108,6 +115,11 @@ class Engine:
         from napari_coseg.weights.loading import load_model
 
         device = choose_device(wanted.device)
+        cores = os.cpu_count() or 1
+        if self._spare_core and cores > 2:
+            import torch
+
+            torch.set_num_threads(min(torch.get_num_threads(), cores - 1))
         path = find_weights(wanted.model)
         # By content: a file that was trained on meanwhile is another model.
         key = (sha256_of(path), str(device))
@@ -134,7 +146,7 @@ class Engine:
             # Tiles have the one size that the network was trained at, so that the ladder from
             # large batches over single tiles ends here.
             self.release()
-            job.send("notice", {"message": f"{error} Going on with the CPU."})
+            job.send("notice", {"message": f"{error} Going on with the CPU.", "restart": True})
             self._segment_on(job, wanted, "cpu")
 
     def _segment_on(self, job: Job, wanted: SegmentRequest, device: str) -> None:

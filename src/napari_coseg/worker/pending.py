@@ -107,6 +107,9 @@ class Pending:
             if message.kind == "progress":
                 heard = partial(self.handlers.progress, int(body["done"]), int(body["total"]))
             elif message.kind == "notice":
+                if body.get("restart") and self.source is not None:
+                    # What has come so far is of a try that was given up.
+                    self.assembly = Assembly(self.source.shape)
                 heard = partial(self.handlers.notice, str(body["message"]))
             elif message.kind == "block" and self.assembly is not None:
                 heard = partial(self.handlers.block, *self.assembly.put(message))
