@@ -149,6 +149,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="changes")
     parser.add_argument("--tta", action="store_true")
     parser.add_argument("--foreground", type=float, default=None, help="foreground threshold")
+    parser.add_argument("--min-region", type=float, default=0.0, help="smallest region, µm²")
     parser.add_argument("--only", default=None, help="name of one data set")
     arguments = parser.parse_args()
     config = load_config(arguments.config, arguments.changes)
@@ -156,7 +157,9 @@ def main() -> None:
     objects = None
     if arguments.foreground is not None:
         objects = InstanceSettings(foreground_threshold=arguments.foreground)
-    settings = PredictSettings(tta=arguments.tta, instances=objects)
+    settings = PredictSettings(
+        tta=arguments.tta, instances=objects, min_region_um2=arguments.min_region
+    )
     for one in held_out_sets(config):
         if arguments.only in (None, one.dataset.name):
             score(model, one, settings)
