@@ -22,7 +22,7 @@ _FIXED = ("kind", "model", "data", "split", "augment", "loss", "teacher", "optim
 def save_checkpoint(folder: Path, state: dict[str, Any], config: TrainingConfig) -> None:
     """Write the state whole or not at all."""
     with atomic_path(folder / CHECKPOINT) as path, path.open("wb") as file:
-        told = _Told(file)
+        told: Any = _Told(file)  # torch asks for more of a file than it uses
         try:
             torch.save({**state, "config": config.model_dump_json()}, told)
         except RuntimeError as error:
