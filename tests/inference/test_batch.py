@@ -15,7 +15,7 @@ from PIL import Image
 from napari_coseg.imaging.labels import read_labels
 from napari_coseg.imaging.source import open_image
 from napari_coseg.imaging.tables import read_objects
-from napari_coseg.inference import files
+from napari_coseg.inference import canvas, files
 from napari_coseg.inference.batch import JobResult, PredictionFolder
 from napari_coseg.inference.files import predict_file, result_paths
 from napari_coseg.inference.jobs import find_jobs, shard_of
@@ -88,7 +88,7 @@ def test_labels_on_disk_while_working_give_the_same_files(
     path = images(tmp_path, "a.png") / "a.png"
     (tmp_path / "disk").mkdir()
     predict_file(path, tmp_path / "a", FakeModel(), mpp=0.25, settings=SETTINGS)
-    monkeypatch.setattr(files, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(canvas, "IN_MEMORY_BYTES", 0)
     predict_file(path, tmp_path / "disk" / "a", FakeModel(), mpp=0.25, settings=SETTINGS)
     for first, second in zip(
         result_paths(tmp_path / "a"), result_paths(tmp_path / "disk" / "a"), strict=True

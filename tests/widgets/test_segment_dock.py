@@ -24,6 +24,8 @@ from tests.layers.test_results import result
 class FakeClient:
     """Keeps requests until the test answers them."""
 
+    closed = False
+
     def __init__(self) -> None:
         self.asked: list[tuple[ImageSource, SegmentRequest, Handlers, Pending]] = []
         self.loaded: list[str] = []

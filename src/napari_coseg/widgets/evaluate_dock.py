@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,7 +124,7 @@ class EvaluateDock(Dock):
         self._button.setEnabled(False)
         self._status.setText("Comparing …")
         self._worker = create_worker(
-            _scored_or_error,
+            _scored_or_failed,
             *sides,
             kind,
             _progress={"desc": f"Comparing {prediction.name} with {truth.name}"},
@@ -179,17 +180,17 @@ class EvaluateDock(Dock):
             self._guessed = layer
             self._kind.setCurrentIndex(self._kind.findData(kind_of(layer)))
 
-    def _on_returned(self, found: Scored | Exception, truth: Any, kind: Kind) -> None:
+    def _on_returned(self, found: Scored | _Failed, truth: Any, kind: Kind) -> None:
         if self._gone:
             return
         if isinstance(found, Scored):
             self._on_scored(found, truth, kind)
             return
         self._status.setText("Not done.")
-        if isinstance(found, CosegError):
-            show_warning(str(found))
+        if isinstance(found.error, CosegError):
+            show_warning(str(found.error))
         else:
-            show_error(f"Comparing failed: {type(found).__name__}: {found}")
+            show_error(f"Comparing failed: {type(found.error).__name__}: {found.error}")
 
     def _on_scored(self, scored: Scored, truth: Any, kind: Kind) -> None:
         self._summary = scored.summary
@@ -250,9 +251,15 @@ class EvaluateDock(Dock):
             one.disconnect(self._fill)
 
 
-def _scored_or_error(prediction: Side, truth: Side, kind: Kind) -> Scored | Exception:
-    """Return what went wrong: raised in a thread, it would reach napari as a crash."""
+@dataclass(frozen=True)
+class _Failed:
+    """What went wrong in a thread: raised there, or returned bare, napari takes it for a crash."""
+
+    error: Exception
+
+
+def _scored_or_failed(prediction: Side, truth: Side, kind: Kind) -> Scored | _Failed:
     try:
         return score_layers(prediction, truth, kind)
     except Exception as error:
-        return error
+        return _Failed(error)
