@@ -21,7 +21,7 @@ PATIENCE = 300.0
 
 
 def main() -> None:
-    """Write ``segment-dock.png`` and ``evaluate-dock.png``."""
+    """Write ``segment-dock.png``."""
     PICTURES.mkdir(exist_ok=True)
     viewer = napari.Viewer()
     viewer.window.resize(*SIZE)
@@ -38,18 +38,6 @@ def main() -> None:
     viewer.reset_view()
     wait(1)
     save(viewer, PICTURES / "segment-dock.png")
-    dock.close()
-    for window in list(viewer.window.dock_widgets):
-        viewer.window.remove_dock_widget(viewer.window.dock_widgets[window])
-    _, evaluate = viewer.window.add_plugin_dock_widget("napari-coseg", "Evaluate")
-    wait(1)
-    evaluate.start()
-    wait(PATIENCE, lambda: not evaluate.running)
-    for layer in viewer.layers:
-        layer.visible = layer.name.endswith(("errors", "H&E"))
-    viewer.reset_view()
-    wait(1)
-    save(viewer, PICTURES / "evaluate-dock.png")
     viewer.close()
     assert "torch" not in sys.modules
 
