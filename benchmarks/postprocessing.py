@@ -23,7 +23,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_coseg.inference.instances import InstanceSettings, instances_from_maps
-from napari_coseg.inference.objects import object_table
+from napari_coseg.imaging.objects import object_table
 
 Labels = npt.NDArray[np.int32]
 Maps = npt.NDArray[np.float32]

@@ -152,12 +152,12 @@ def test_a_full_disk_ends_the_run_with_a_sentence(
 ) -> None:
     import errno
 
-    from napari_coseg.inference import files
+    from napari_coseg.imaging import result_files
 
     def full(path: Path, *rest: object, **more: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(files, "write_objects", full)
+    monkeypatch.setattr(result_files, "write_objects", full)
     assert predict(source, "--out", tmp_path / "out") == 1
     assert "the disk is full" in capsys.readouterr().err
 

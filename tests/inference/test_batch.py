@@ -12,12 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
+from napari_coseg.imaging import result_files
 from napari_coseg.imaging.labels import read_labels
+from napari_coseg.imaging.result_files import result_paths
 from napari_coseg.imaging.source import open_image
 from napari_coseg.imaging.tables import read_objects
-from napari_coseg.inference import canvas, files
+from napari_coseg.inference import canvas
 from napari_coseg.inference.batch import JobResult, PredictionFolder
-from napari_coseg.inference.files import predict_file, result_paths
+from napari_coseg.inference.files import predict_file
 from napari_coseg.inference.jobs import find_jobs, shard_of
 from napari_coseg.inference.panoptic import segment_image
 from napari_coseg.inference.settings import PredictSettings
@@ -245,7 +247,7 @@ def test_a_write_that_fails_leaves_none_of_the_four_files(
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "write_geojson", full)
+        patch.setattr(result_files, "write_geojson", full)
         # What follows would be computed in vain: the run ends.
         with pytest.raises(CosegError, match="disk is full"):
             run(folder_of(out), source)

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from napari_coseg.imaging.objects import object_table
 from napari_coseg.inference.blocks import BlockGrid, claim
-from napari_coseg.inference.objects import object_table
 
 
 @pytest.mark.parametrize(("shape", "side"), [((10, 10), 4), ((1, 7), 3), ((5, 5), 8)])

@@ -11,9 +11,9 @@ from PIL import Image
 from scipy import ndimage
 from skimage.measure import regionprops_table
 
+from napari_coseg.imaging.objects import WINDOW_COLUMNS, object_table
 from napari_coseg.inference.energy import LEVELS, hv_energy, sobel_kernels
 from napari_coseg.inference.instances import InstanceSettings, instances_from_maps
-from napari_coseg.inference.objects import WINDOW_COLUMNS, object_table
 from napari_coseg.training.targets import hv_maps
 from napari_coseg.types import OBJECT_COLUMNS, CosegError
 

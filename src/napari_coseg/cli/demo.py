@@ -131,8 +131,8 @@ def _read_back(base: Path, model: LoadedModel, mpp: float) -> PanopticResult:
     import numpy as np
 
     from napari_coseg.imaging.labels import read_labels
+    from napari_coseg.imaging.result_files import result_paths
     from napari_coseg.imaging.tables import read_objects
-    from napari_coseg.inference.files import result_paths
     from napari_coseg.types import PanopticResult, empty_objects
 
     regions, instances, objects, _ = result_paths(base)

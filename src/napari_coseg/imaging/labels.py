@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from napari_coseg.imaging.opening import (
     opened_pillow,
     opened_tiff,
 )
-from napari_coseg.types import CosegError
+from napari_coseg.types import ClassTable, CosegError
 
 _LARGEST = np.iinfo(np.int32).max
 # A classic TIFF addresses 4 GiB; some room is left for its directory.
 _CLASSIC_BYTES = (1 << 32) - (1 << 26)
+_OWN = "napari_coseg"
 _MODES = {"1": "boolean", "L": "uint8", "P": "palette", "I": "int32", "I;16": "uint16"}
 
 
@@ -73,6 +75,7 @@ def write_label_tiff(
     mpp: float | None = None,
     compression: str = "zlib",
     tile: int = 512,
+    classes: ClassTable | None = None,
 ) -> None:
     """Write a label image as a tiled TIFF, whole or not at all.
 
@@ -92,6 +95,9 @@ def write_label_tiff(
         Any of tifffile's lossless ones.
     tile : int
         Side of a tile, a multiple of 16. Images smaller than a tile get one that fits them.
+    classes : ClassTable, optional
+        What the ids, or the classes of the objects, mean: kept as JSON in the description, where
+        `read_label_classes` finds it.
 
     Raises
     ------
@@ -124,11 +130,45 @@ def write_label_tiff(
             photometric="minisblack",
             compression=compression,
             software="napari-coseg",
+            description=None if classes is None else _description(classes),
             metadata=None,
             # More workers make tifffile gather tiles ahead of the one being written.
             maxworkers=1,
             **resolution,
         )
+
+
+def read_label_classes(path: Path | str) -> ClassTable | None:
+    """Read the classes that `write_label_tiff` kept with a label image.
+
+    Returns
+    -------
+    ClassTable or None
+        None for a file that does not say any.
+
+    Raises
+    ------
+    CosegError
+        If the file cannot be read.
+    """
+    path = check_file(path)
+    if kind_of(path) != "TIFF":
+        return None
+    with opened_tiff(path) as tiff:
+        described = tiff.pages.first.description
+    try:
+        listed = json.loads(described)[_OWN]["classes"]
+        return ClassTable.from_names(
+            [one["name"] for one in listed], {one["name"]: one["colour"] for one in listed}
+        )
+    except (ValueError, KeyError, TypeError, CosegError):
+        # Somebody else's description.
+        return None
+
+
+def _description(classes: ClassTable) -> str:
+    listed = [{"name": info.name, "colour": list(info.colour)} for info in classes]
+    return json.dumps({_OWN: {"classes": listed}})
 
 
 def _tiles(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.imaging.opening import check_file
-from napari_coseg.types import OBJECT_COLUMNS, CosegError, empty_objects
+from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, empty_objects
 
 # Digits behind the point: what a pixel's grid and a network's probability can tell.
 _DIGITS = {"score": 4, "area_um2": 3, "row": 2, "column": 2}
@@ -101,6 +101,26 @@ def read_objects(path: Path | str) -> pd.DataFrame:
     if len(double):
         raise CosegError(f"{path} has the label {double.iloc[0]} more than once.")
     return frame
+
+
+def classes_named_in(objects: pd.DataFrame) -> ClassTable:
+    """Make the class table of objects that name their classes, in the usual colours.
+
+    Parameters
+    ----------
+    objects : DataFrame
+        With ``class`` and ``class_name``. Ids that nothing names are called by their number.
+
+    Raises
+    ------
+    CosegError
+        If there are more than 254 classes.
+    """
+    named = dict(zip(objects["class"], objects["class_name"], strict=True))
+    names = [str(named.get(i) or f"class {i}") for i in range(1, max([0, *named]) + 1)]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({i})" for i, name in enumerate(names, 1)]
+    return ClassTable.from_names(names)
 
 
 def _numbers(path: Path, cells: pd.Series, *, whole: bool) -> pd.Series:

@@ -10,12 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_coseg.inference.files import predict_file, result_paths, written_paths
+from napari_coseg.imaging.result_files import result_paths, written_paths
+from napari_coseg.inference.files import predict_file
 from napari_coseg.inference.jobs import Job
 from napari_coseg.inference.panoptic import check_mpp, model_facts
 from napari_coseg.inference.records import Fingerprint, Records, make_folder, plain
 from napari_coseg.inference.settings import PredictSettings
-from napari_coseg.inference.stream import Cancel, Cancelled, Model, Progress
+from napari_coseg.inference.stream import (
+    Cancel,
+    Cancelled,
+    Model,
+    Progress,
+    has_instances,
+    has_regions,
+)
 from napari_coseg.types import ClassTable, CosegError
 
 Outcome = Literal["done", "skipped", "failed"]
@@ -192,7 +200,13 @@ class PredictionFolder:
             record.get("status") == "done"
             and _agree(record, self._request)
             and _same_input(record, job.path)
-            and all(path.is_file() for path in written_paths(self.out / job.name, self._model.card))
+            and all(path.is_file() for path in self._written(job))
+        )
+
+    def _written(self, job: Job) -> tuple[Path, ...]:
+        card = self._model.card
+        return written_paths(
+            self.out / job.name, regions=has_regions(card), instances=has_instances(card)
         )
 
     def _gather(self) -> None:

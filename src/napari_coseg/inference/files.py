@@ -1,4 +1,4 @@
-"""The results of one image on disk: labels, table and outlines, all of them or none."""
+"""An image file in, its result files out, streaming in between."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_coseg.imaging.files import atomic_path
-from napari_coseg.imaging.geojson import write_geojson
-from napari_coseg.imaging.labels import write_label_tiff
+from napari_coseg.imaging.result_files import write_results
 from napari_coseg.imaging.source import open_image
-from napari_coseg.imaging.tables import write_objects
 from napari_coseg.inference.canvas import Renumbered, make_canvas
 from napari_coseg.inference.panoptic import pixel_size
 from napari_coseg.inference.settings import PredictSettings
@@ -25,30 +22,6 @@ from napari_coseg.inference.stream import (
     has_instances,
     has_regions,
 )
-from napari_coseg.weights.card import ModelCard
-
-ENDINGS = ("_regions.tif", "_instances.tif", "_objects.csv", ".geojson")
-
-
-def result_paths(base: Path) -> tuple[Path, ...]:
-    """Every file that a prediction may write for one image.
-
-    Parameters
-    ----------
-    base : Path
-        Folder and name of the results.
-    """
-    return tuple(base.with_name(base.name + ending) for ending in ENDINGS)
-
-
-def written_paths(base: Path, card: ModelCard) -> tuple[Path, ...]:
-    """Return the files that a model writes: those of tasks that it has, and the outlines."""
-    regions, instances, objects, outlines = result_paths(base)
-    return (
-        *((regions,) if has_regions(card) else ()),
-        *((instances, objects) if has_instances(card) else ()),
-        outlines,
-    )
 
 
 def predict_file(
@@ -107,32 +80,12 @@ def predict_file(
         objects, numbers = stream.run(regions, instances)
         if size.known is None:
             objects["area_um2"] = np.nan
-        with stream.timings.of("write"), ExitStack() as files:
+        with stream.timings.of("write"):
             # Writers look at labels through windows only, so a canvas does for an array.
             labels: Any = None if instances is None else Renumbered(instances, numbers)
-            areas: Any = regions
-            parts = {
-                target: files.enter_context(atomic_path(target))
-                for target in written_paths(base, card)
-            }
-            region_path, instance_path, object_path, outline_path = result_paths(base)
-            if areas is not None:
-                write_label_tiff(parts[region_path], areas, size.known)
-            if labels is not None:
-                write_label_tiff(parts[instance_path], labels, size.known)
-                write_objects(parts[object_path], objects)
-            write_geojson(
-                parts[outline_path],
-                labels,
-                objects,
-                card.instance_table,
-                areas,
-                None if areas is None else card.region_table,
-                mpp=size.known,
+            write_results(
+                base, regions, labels, objects, card.region_table, card.instance_table, size.known
             )
-        for stale in set(result_paths(base)) - set(parts):
-            # An earlier model had a task that this one lacks.
-            stale.unlink(missing_ok=True)
     return {
         "shape": list(shape),
         "mpp": size.mpp,

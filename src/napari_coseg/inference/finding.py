@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from napari_coseg.imaging.objects import object_table
 from napari_coseg.inference.grid import Box, Scale
 from napari_coseg.inference.instances import instances_from_maps
 from napari_coseg.inference.maps import TileMaps
-from napari_coseg.inference.objects import object_table
 from napari_coseg.inference.runner import CLASSES, FOREGROUND, HV
 from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.timing import Timings

@@ -22,9 +22,9 @@ import pandas as pd
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from napari_coseg.imaging.objects import pixel_table
 from napari_coseg.inference.energy import LEVELS, hv_energy
 from napari_coseg.inference.hovernet import divide_window
-from napari_coseg.inference.objects import pixel_table
 from napari_coseg.types import CosegError
 
 _Bool = npt.NDArray[np.bool_]
@@ -128,7 +128,7 @@ def instances_from_maps(
         scaling an object is 4-connected, has no hole but one that holds another object, and
         does not depend on anything further from its foreground part than half a kernel.
     objects : DataFrame
-        One row an object, see `napari_coseg.inference.objects.object_table`.
+        One row an object, see `napari_coseg.imaging.objects.object_table`.
 
     Raises
     ------

@@ -46,6 +46,7 @@ class NetworkSection(_Section):
     depth: int = 2
     pixel_channels: tuple[int, ...] = (64, 40, 24)
     refine: bool = True
+    refine_instances: tuple[int, ...] = ()
     instance_stride: Literal[2, 4] = 2
     state_width: int = 64
     state_size: int = 8

@@ -18,6 +18,8 @@ from napari_coseg.weights.loading import LoadedModel, load_model, read_state_dic
 
 #: Maps of the instance decoder that come before its classes, background included, and after them.
 _BEFORE, _AFTER = 2, 2
+#: Parameters that a network may have more of than the one that it starts from.
+_FURTHER = ".pixels.further."
 #: Where the image encoder lies in SAM 2's published checkpoints.
 _SAM2_TRUNK = "image_encoder.trunk."
 
@@ -120,7 +122,8 @@ def _match_by_order(
 def start_from(network: CosegNetwork, model: ModelSection) -> None:
     """Fine-tune: take over another model, its heads by the names of their classes.
 
-    A class that the other model has not keeps its fresh weights. Everything else must agree.
+    A class that the other model has not keeps its fresh weights, and so do further convolutions of
+    `refine_instances`, which begin as the identity. Everything else must agree.
 
     Raises
     ------
@@ -141,6 +144,8 @@ def start_from(network: CosegNetwork, model: ModelSection) -> None:
     source = other.network.state_dict()
     own = network.state_dict()
     for name, tensor in own.items():
+        if name not in source and _FURTHER in name:
+            continue
         if name not in source:
             raise CosegError(f"{model.start} has no {name}: its network is another one.")
         value = source[name]
@@ -164,8 +169,12 @@ def _check_same(config: CosegConfig, other: LoadedModel, model: ModelSection) ->
     different = [
         f"network.{key}"
         for key, value in config.model_dump().items()
-        if key not in ("region_classes", "instance_classes") and theirs[key] != value
+        if key not in ("region_classes", "instance_classes", "refine_instances")
+        and theirs[key] != value
     ]
+    ours, before = config.refine_instances, other.network.config.refine_instances
+    if len(before) > len(ours) or any(a > b for a, b in zip(before, ours, strict=False)):
+        different.append("network.refine_instances")
     different += [key for key in ("mean", "std") if getattr(other.card, key) != getattr(model, key)]
     if different:
         raise CosegError(

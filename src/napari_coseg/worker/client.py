@@ -13,18 +13,11 @@ import zmq
 
 from napari_coseg.imaging.source import ImageSource
 from napari_coseg.types import CosegError
-from napari_coseg.worker.keys import Endpoint, KeyPair
 from napari_coseg.worker.launcher import LocalHost, RemoteHost
+from napari_coseg.worker.line import Line
 from napari_coseg.worker.outbox import Outbox
 from napari_coseg.worker.pending import Handlers, Pending
-from napari_coseg.worker.protocol import (
-    MAX_ARRAY,
-    REPLIES,
-    Message,
-    ProtocolError,
-    decode,
-    encode,
-)
+from napari_coseg.worker.protocol import Message, ProtocolError
 from napari_coseg.worker.requests import SegmentRequest
 
 _log = logging.getLogger(__name__)
@@ -72,7 +65,7 @@ class Client:
         self._lock = threading.Lock()
         # Reading an image may take long (a disk, a network): neither the GUI nor cancel waits.
         self._readers = ThreadPoolExecutor(2, "pixels")
-        self._line: _Line | None = None
+        self._line: Line | None = None
 
     def describe(self) -> Future[dict[str, Any]]:
         """Ask for device, versions, cores."""
@@ -193,7 +186,7 @@ class Client:
 
     def _connect(self) -> None:
         try:
-            self._line = _Line(self._host.start(), self._host.keys)
+            self._line = Line(self._host.start(), self._host.keys)
         except (CosegError, OSError, zmq.ZMQError) as error:
             self._fail_all(error if isinstance(error, CosegError) else CosegError(f"{error}."))
 
@@ -245,7 +238,7 @@ class Client:
         pending.deadline = time.monotonic() + CANCEL_TIME
         self._line.send(Message("cancel", pending.id))
 
-    def _look_after(self, line: _Line) -> None:
+    def _look_after(self, line: Line) -> None:
         now = time.monotonic()
         if not self._host.alive:
             self._lose(f"The model worker has stopped: {self._host.last_words()}")
@@ -303,71 +296,3 @@ class Client:
         before, self._pending = self._pending, {}
         for pending in before.values():
             pending.fail(error)
-
-
-class _Line:
-    """The connection with one host.
-
-    Attributes
-    ----------
-    welcome : bool
-        Whether the host has answered.
-    opened, pinged : float
-        Monotonic times.
-    unanswered : float or None
-        When the first ping was sent after which nothing has come.
-    """
-
-    def __init__(self, endpoint: Endpoint, keys: KeyPair) -> None:
-        self._context = zmq.Context()
-        self.socket = self._context.socket(zmq.DEALER)
-        self.socket.curve_serverkey = endpoint.public.encode()
-        self.socket.curve_publickey = keys.public.encode()
-        self.socket.curve_secretkey = keys.secret.encode()
-        self.socket.maxmsgsize = MAX_ARRAY
-        self.socket.sndhwm = self.socket.rcvhwm = 0
-        self.socket.linger = 200
-        self.socket.connect(endpoint.address)
-        self.welcome = False
-        self.opened = self.pinged = time.monotonic()
-        self.unanswered: float | None = None
-        self.send(Message("hello"))
-
-    def send(self, message: Message) -> None:
-        """Send; ZeroMQ keeps it until the host is there."""
-        self.socket.send_multipart(encode(message), copy=False)
-
-    def ping(self) -> None:
-        """Ask for a sign of life."""
-        self.pinged = time.monotonic()
-        if self.unanswered is None:
-            self.unanswered = self.pinged
-        self.send(Message("ping"))
-
-    def receive(self) -> list[Message]:
-        """Return what has come.
-
-        Raises
-        ------
-        ProtocolError
-            If the host says what it must not, or speaks another version.
-        """
-        messages: list[Message] = []
-        while True:
-            try:
-                frames = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return messages
-            self.unanswered = None
-            message = decode(frames, REPLIES)
-            if message.kind == "welcome":
-                self.welcome = True
-            elif message.kind == "error" and not self.welcome:
-                raise ProtocolError(str(message.body.get("message")))
-            else:
-                messages.append(message)
-
-    def close(self) -> None:
-        """Hang up."""
-        self.socket.close()
-        self._context.term()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -30,6 +30,9 @@ class CosegConfig(BaseModel):
         `instance_stride` is 2.
     refine : bool
         A residual 3 x 3 convolution after each upscaling step. Not in the paper.
+    refine_instances : tuple of int
+        How many more of these follow each upscaling step of the instances' second forward, from
+        stride 8 on. They begin as the identity. Not in the paper.
     instance_stride : int
         Stride of the instance maps, 4 (paper) or 2.
     state_width, state_size : int
@@ -57,6 +60,7 @@ class CosegConfig(BaseModel):
     depth: int = Field(default=2, ge=1)
     pixel_channels: tuple[int, ...] = (64, 32)
     refine: bool = False
+    refine_instances: tuple[Annotated[int, Field(ge=0)], ...] = ()
     instance_stride: Literal[2, 4] = 4
     state_width: int = Field(default=128, ge=8)
     state_size: int = Field(default=16, ge=1)
@@ -73,6 +77,8 @@ class CosegConfig(BaseModel):
             raise ValueError(
                 f"pixel_channels needs {steps} numbers for instance_stride {self.instance_stride}"
             )
+        if len(self.refine_instances) > steps:
+            raise ValueError(f"refine_instances has more than {steps} numbers, one an upscaling")
         if self.width % (4 * self.heads):
             raise ValueError("width must be a multiple of 4 x heads, for 2D rotary positions")
         return self

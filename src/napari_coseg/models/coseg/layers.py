@@ -21,12 +21,22 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class Residual3x3(nn.Module):
-    """x + convolution(GELU(norm(x))), 3 x 3, for detail after an upscaling step."""
+    """x + convolution(GELU(norm(x))), 3 x 3, for detail after an upscaling step.
 
-    def __init__(self, channels: int) -> None:
+    Parameters
+    ----------
+    channels : int
+    identity : bool
+        Begin by handing x on as it is, so that a trained network can be given more of these.
+    """
+
+    def __init__(self, channels: int, *, identity: bool = False) -> None:
         super().__init__()
         self.norm = ChannelNorm(channels)
         self.convolution = nn.Conv2d(channels, channels, 3, padding=1)
+        if identity:
+            nn.init.zeros_(self.convolution.weight)
+            nn.init.zeros_(self.convolution.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape in, shape out: (B, C, H, W)."""

@@ -62,7 +62,10 @@ class CosegNetwork(nn.Module):
         decoder = CollaborativeDecoder if config.use_collaborative_decoder else ConvolutionalDecoder
         maps = {"regions": config.region_classes + 1, "instances": config.instance_classes + 4}
         steps = {"regions": 2, "instances": 3 if config.instance_stride == 2 else 2}
-        self.decoders = nn.ModuleDict({t: decoder(config, maps[t], steps[t]) for t in TASKS})
+        further = {"regions": (), "instances": config.refine_instances}
+        self.decoders = nn.ModuleDict(
+            {t: decoder(config, maps[t], steps[t], further[t]) for t in TASKS}
+        )
         if config.two_forwards:
             prompt = PromptEncoder if config.use_prompt_encoder else MaskDownscaling
             self.prompts = nn.ModuleDict({task: prompt(config) for task in TASKS})

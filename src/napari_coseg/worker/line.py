@@ -1,0 +1,85 @@
+"""A client's connection with one host: the socket, and the signs of life. Torch-free."""
+
+from __future__ import annotations
+
+import time
+
+import zmq
+
+from napari_coseg.worker.keys import Endpoint, KeyPair
+from napari_coseg.worker.protocol import (
+    MAX_ARRAY,
+    REPLIES,
+    Message,
+    ProtocolError,
+    decode,
+    encode,
+)
+
+
+class Line:
+    """The connection with one host.
+
+    Attributes
+    ----------
+    welcome : bool
+        Whether the host has answered.
+    opened, pinged : float
+        Monotonic times.
+    unanswered : float or None
+        When the first ping was sent after which nothing has come.
+    """
+
+    def __init__(self, endpoint: Endpoint, keys: KeyPair) -> None:
+        self._context = zmq.Context()
+        self.socket = self._context.socket(zmq.DEALER)
+        self.socket.curve_serverkey = endpoint.public.encode()
+        self.socket.curve_publickey = keys.public.encode()
+        self.socket.curve_secretkey = keys.secret.encode()
+        self.socket.maxmsgsize = MAX_ARRAY
+        self.socket.sndhwm = self.socket.rcvhwm = 0
+        self.socket.linger = 200
+        self.socket.connect(endpoint.address)
+        self.welcome = False
+        self.opened = self.pinged = time.monotonic()
+        self.unanswered: float | None = None
+        self.send(Message("hello"))
+
+    def send(self, message: Message) -> None:
+        """Send; ZeroMQ keeps it until the host is there."""
+        self.socket.send_multipart(encode(message), copy=False)
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self.pinged = time.monotonic()
+        if self.unanswered is None:
+            self.unanswered = self.pinged
+        self.send(Message("ping"))
+
+    def receive(self) -> list[Message]:
+        """Return what has come.
+
+        Raises
+        ------
+        ProtocolError
+            If the host says what it must not, or speaks another version.
+        """
+        messages: list[Message] = []
+        while True:
+            try:
+                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return messages
+            self.unanswered = None
+            message = decode(frames, REPLIES)
+            if message.kind == "welcome":
+                self.welcome = True
+            elif message.kind == "error" and not self.welcome:
+                raise ProtocolError(str(message.body.get("message")))
+            else:
+                messages.append(message)
+
+    def close(self) -> None:
+        """Hang up."""
+        self.socket.close()
+        self._context.term()
