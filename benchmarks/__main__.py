@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-HELPERS = {"__main__", "random_model", "held_out", "ablation"}
+HELPERS = {"__main__", "random_model", "window", "held_out", "ablation"}
 
 
 def main() -> int:

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_coseg.inference.instances import InstanceSettings, instances_from_maps
 from napari_coseg.imaging.objects import object_table
+from napari_coseg.inference.instances import InstanceSettings, instances_from_maps
 
 Labels = npt.NDArray[np.int32]
 Maps = npt.NDArray[np.float32]

@@ -21,7 +21,7 @@ PATIENCE = 300.0
 
 
 def main() -> None:
-    """Write ``segment-dock.png``."""
+    """Write ``segment-dock.png`` and ``evaluate-dock.png``."""
     PICTURES.mkdir(exist_ok=True)
     viewer = napari.Viewer()
     viewer.window.resize(*SIZE)
@@ -38,6 +38,15 @@ def main() -> None:
     viewer.reset_view()
     wait(1)
     save(viewer, PICTURES / "segment-dock.png")
+    _, evaluate = viewer.window.add_plugin_dock_widget("napari-coseg", "Evaluate", tabify=True)
+    wait(1)
+    evaluate.start()
+    wait(PATIENCE, lambda: not evaluate.running)
+    for layer in viewer.layers:
+        layer.visible = layer is viewer.layers[0] or layer is viewer.layers[-1]
+    viewer.window.resize(*SIZE)
+    wait(1)
+    save(viewer, PICTURES / "evaluate-dock.png")
     viewer.close()
     assert "torch" not in sys.modules
 
@@ -51,9 +60,9 @@ def wait(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
 
 
 def save(viewer: napari.Viewer, path: Path) -> None:
-    """Save the window in few colours, which keeps the repository small."""
+    """Save the window with a palette, which keeps the repository small."""
     picture = Image.fromarray(viewer.screenshot(canvas_only=False)[..., :3])
-    picture.quantize(160, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(256, kmeans=4, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}: {picture.width} x {picture.height}, {path.stat().st_size / 1e3:.0f} kB")
 
 

@@ -35,7 +35,8 @@ def test_every_command_is_offered_and_gives_layers() -> None:
     commands = {command.id: command for command in contributions.commands}
     assert contributions.widgets
     samples = {sample.command for sample in contributions.sample_data}
-    assert samples | {widget.command for widget in contributions.widgets} == set(commands)
+    offered = [*contributions.widgets, *contributions.readers, *contributions.writers]
+    assert samples | {one.command for one in offered} == set(commands)
     for command in commands.values():
         assert re.fullmatch(r"napari-coseg\.[a-z_]+", command.id)
         assert command.python_name is not None
@@ -46,3 +47,9 @@ def test_every_command_is_offered_and_gives_layers() -> None:
         for _, attributes, kind in layers:
             assert kind in {"image", "labels"}
             assert attributes["name"]
+
+
+def test_readers_claim_our_own_names_and_nothing_else() -> None:
+    patterns = [p for reader in manifest().contributions.readers for p in reader.filename_patterns]
+    assert patterns == ["*.geojson", "*_regions.tif", "*_instances.tif", "*_objects.csv"]
+    assert not any(reader.accepts_directories for reader in manifest().contributions.readers)

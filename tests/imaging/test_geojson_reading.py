@@ -83,6 +83,16 @@ def test_ours_comes_back_to_the_pixel(
     assert colours == {info.name: info.colour for info in CLASSES}
 
 
+def test_a_part_of_an_image_lies_at_its_place(tmp_path: Path) -> None:
+    instances = labels((20, 30))
+    path = tmp_path / "a.geojson"
+    write_geojson(path, instances, objects_of(instances), CLASSES, origin=(7, 5), step=(2, 2))
+    back = read_geojson(path, lambda reach: (50, 70))
+    expected = np.zeros((50, 70), int)
+    expected[7:47, 5:65] = instances.repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(back.instances, expected)
+
+
 def test_reach_decides_the_size_where_nobody_else_does(tmp_path: Path) -> None:
     back = read_geojson(saved(tmp_path, [feature([SQUARE, HOLE])]))
     assert back.regions is None

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 
-from napari_coseg.layers.areas import box_around, box_of_rectangle, plane_index
+from napari_coseg.layers.areas import box_around, box_in_view, box_of_rectangle, plane_index
 from napari_coseg.layers.planes import Stack, pixel_size_of
 from napari_coseg.types import CosegError
 
@@ -149,6 +150,13 @@ def test_a_rectangle_in_its_own_coordinates() -> None:
         box_of_rectangle(far, image, (100, 100))
     with pytest.raises(CosegError, match="no rectangle yet"):
         box_of_rectangle(Shapes(), image, (100, 100))
+
+
+def test_the_view_must_show_rows_and_columns() -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((40, 50, 2)), name="last")
+    with pytest.raises(CosegError, match="change the order of the axes"):
+        box_in_view(viewer, image, (40, 50), (0, 1))
 
 
 def test_the_plane_under_the_sliders() -> None:

@@ -10,6 +10,7 @@ from napari.layers import Image
 from napari_coseg.layers.legend import describe_object, format_area, legend_rows
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.results import Place, colour_layer, own_facts, result_layers
+from napari_coseg.layers.tuples import NARROW
 from napari_coseg.types import OBJECT_COLUMNS, ClassTable, PanopticResult
 
 
@@ -101,6 +102,30 @@ def test_a_class_is_switched_off_and_on(layers: list) -> None:
     assert regions.get_color(1)[3] == 0
 
 
+@pytest.mark.parametrize("count", [2, NARROW + 1])
+def test_classes_of_few_and_of_many_objects(count: int) -> None:
+    """Many have labels of more than 16 bits; what is seen is the same."""
+    one = result(300, 300)
+    one.instances = np.arange(90_000, dtype=np.int32).reshape(300, 300)
+    one.instances[one.instances > count] = 0
+    facts = {column: np.zeros(count) for column in OBJECT_COLUMNS}
+    numbers = np.arange(1, count + 1)
+    one.objects = pd.DataFrame(facts | {"label": numbers, "class": 1 + numbers % 2})
+    image = Image(np.zeros((300, 300)), name="tile")
+    _, layer = result_layers([one], image, Stack.of(image), Place((), 0, (0, 0, 300, 300)))
+    assert layer.data.dtype == (np.uint16 if count <= NARROW else np.int32)
+    assert np.array_equal(layer.data, one.instances)
+    colour_layer(layer, {2})
+    seen = layer.colormap.map(np.array([0, 1, 2, count - 1, count], layer.data.dtype))
+    shown = [False, *(number % 2 == 0 for number in (1, 2, count - 1, count))]
+    assert list(seen[:, 3] > 0) == shown
+    assert np.allclose(seen[2, :3], np.array([230, 159, 0]) / 255, atol=1e-3)
+    colour_layer(layer)
+    assert (layer.colormap.map(np.array([1, count], layer.data.dtype))[:, 3] == 1).all()
+    # What a person paints later has no class, and is seen all the same.
+    assert np.allclose(layer.get_color(count + 1), (0.5, 0.5, 0.5, 1), atol=1e-3)
+
+
 def test_the_legend_counts(layers: list) -> None:
     regions, instances = (legend_rows(layer) for layer in layers)
     assert [(r.name, r.count, r.area_px, r.area) for r in regions] == [("g", None, 32, "8 µm²")]
@@ -122,5 +147,6 @@ def test_an_object_in_words(layers: list) -> None:
 
 def test_areas_as_a_person_reads_them() -> None:
     assert format_area(1234, None) == "1,234 px"
+    assert format_area(106_172_762, None) == "106 Mpx"
     assert format_area(0, 345.6) == "346 µm²"
     assert format_area(0, 2.5e6) == "2.5 mm²"

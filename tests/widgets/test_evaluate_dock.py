@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ def viewer(make_napari_viewer: Callable[[], Any]) -> Any:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     heard: list[str] = []
     for name in ("show_info", "show_warning", "show_error"):
-        monkeypatch.setattr(f"napari_coseg.widgets.evaluate_dock.{name}", heard.append)
+        for module in ("evaluate_dock", "background"):
+            monkeypatch.setattr(
+                f"napari_coseg.widgets.{module}.{name}", heard.append, raising=False
+            )
     return heard
 
 
@@ -59,7 +63,8 @@ def test_a_prediction_is_judged(
     assert dock._prediction.currentText() == "tile instances"
     assert dock._kind.currentData() == "instances"
     run(dock, qtbot)
-    assert dock._status.text() == "29 matched, 1 missed, 0 spurious, 0 split or merged (objects)."
+    words = re.sub("<[^>]*>■<[^>]*> ", "", dock._status.text())
+    assert words == "29 matched, 1 missed, 0 spurious, 0 split or merged (objects)."
     titles = [dock._table.horizontalHeaderItem(i).text() for i in range(6)]
     assert titles == ["Class", "PQ", "F1", "SQ", "AJI", "Dice"]
     assert dock._table.item(0, 0).text() == "all"

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,10 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     heard: list[str] = []
     for name in ("show_info", "show_warning", "show_error"):
         monkeypatch.setattr(f"napari_coseg.widgets.segment_dock.{name}", heard.append)
+        for module in ("segment_results", "background"):
+            monkeypatch.setattr(
+                f"napari_coseg.widgets.{module}.{name}", heard.append, raising=False
+            )
     return heard
 
 
@@ -167,6 +172,33 @@ def test_a_class_is_switched_off_in_the_legend(
     assert layer.get_color(1)[3] == 0
     row.setCheckState(0, Qt.CheckState.Checked)
     assert layer.get_color(1)[3] == 1
+
+
+def test_results_are_exported_and_nothing_is_overwritten(
+    dock: SegmentDock,
+    viewer: Any,
+    client: FakeClient,
+    said: list[str],
+    qtbot: Any,
+    tmp_path: Path,
+) -> None:
+    viewer.add_image(picture(40, 50, 3), rgb=True, name="slide 7/a.tif")
+    assert not dock.results._export.isEnabled()
+    dock.start()
+    finish(dock, client, qtbot)
+    assert dock.results._export.isEnabled()
+    for _ in range(2):
+        dock.results.export(tmp_path)
+        qtbot.waitUntil(lambda: dock.results._exporting is None)
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert "a.geojson" in found
+    assert "a (2)_instances.tif" in found
+    assert len(found) == 8
+    assert said[-1].startswith("Written into")
+    dock.results.export(tmp_path / "nowhere")
+    qtbot.waitUntil(lambda: dock.results._exporting is None)
+    assert "make the folder" in said[-1]
+    assert dock.results._export.isEnabled()
 
 
 def test_cancel_frees_the_dock_at_once(
@@ -353,3 +385,116 @@ def test_a_dock_never_imports_torch() -> None:
         """
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def rows(dock: SegmentDock) -> list[str]:
+    return [dock.form._image.itemText(row) for row in range(dock.form._image.count())]
+
+
+def test_split_channels_are_one_picture(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    data = np.zeros((2, 40, 50), np.uint16)
+    data[1, :20] = 1000
+    scale = {"scale": (0.5, 0.5), "units": "um"}
+    names_ = ["DAPI", "CD3"]
+    dapi, cd3 = viewer.add_image(data, channel_axis=0, name=names_, **scale)
+    cd3.contrast_limits = (0, 2000)
+    assert rows(dock) == ["All visible channels (DAPI, CD3)", "DAPI", "CD3"]
+    assert dock.form._image.layers == (dapi, cd3)
+    for row in (dock.form._channels, dock.form._planes):
+        assert not dock.form._form.isRowVisible(row)
+    dock.start()
+    source, wanted, _, _ = client.asked[0]
+    assert (wanted.name, wanted.mpp) == ("DAPI, CD3", 0.5)
+    # Whatever is turned while it runs.
+    cd3.contrast_limits = (0, 10)
+    assert source.read(0, 0, 40, 50)[[0, 30], 0].tolist() == [[0, 128, 0], [0, 0, 0]]
+    finish(dock, client, qtbot)
+    made = viewer.layers["DAPI, CD3 instances"]
+    assert made.data.shape == (40, 50)
+    assert np.array_equal(made.scale, dapi.scale)
+    assert dock.form._image.layers == (dapi, cd3)
+
+
+def test_a_group_follows_what_is_visible(dock: SegmentDock, viewer: Any) -> None:
+    field = dock.form._image
+    a, b, c = viewer.add_image(picture(3, 40, 50), channel_axis=0, name=["a", "b", "c"])
+    assert field.layers == (a, b, c)
+    dock.form._pixel_size._field.setValue(0.4)
+    b.visible = False
+    assert field.layers == (a, c)
+    assert dock.form.choices().mpp == pytest.approx(0.4)
+    # Contrast is turned on an active channel; what is segmented stays.
+    viewer.layers.selection.active = c
+    assert field.layers == (a, c)
+    c.visible = False
+    assert rows(dock) == ["a", "b", "c"]
+    assert len(field.layers) == 1
+    c.visible = True
+    assert field.layers == (a, c)
+    # Who wants one channel chooses it.
+    field.setCurrentIndex(3)
+    field.activated.emit(3)
+    assert field.layers == (c,)
+    b.visible = True
+    viewer.layers.selection.active = a
+    assert field.layers == (a,)
+    other = viewer.add_image(picture(8, 10, 3), rgb=True, name="other")
+    assert field.layers == (other,)
+    for layer in (b, c, other):
+        viewer.layers.remove(layer)
+    assert field.layers == (a,)
+
+
+def test_an_axis_of_channels(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    form = dock.form
+
+    def visible() -> tuple[bool, bool]:
+        return form._form.isRowVisible(form._channels), form._form.isRowVisible(form._planes)
+
+    viewer.add_image(picture(40, 50, 3), rgb=True, name="colour")
+    assert visible() == (False, False)
+    # It might be depth: as it is shown, unless somebody says otherwise.
+    plain = viewer.add_image(picture(3, 40, 50), name="plain")
+    assert visible() == (True, True)
+    assert not form.choices().mix
+    plain.axis_labels = ("z", "y", "x")
+    assert visible() == (False, True)
+    plain.axis_labels = ("c", "y", "x")
+    assert visible() == (True, False)
+    assert form.choices().mix
+    movie = np.zeros((4, 3, 40, 50), np.uint8)
+    movie[2] = np.array([10, 20, 30])[:, None, None]
+    viewer.add_image(movie, name="movie", axis_labels=("t", "c", "y", "x"))
+    assert visible() == (True, True)
+    viewer.dims.set_point([0, 1], [2, 1])
+    dock.start()
+    assert client.asked[0][0].read(0, 0, 1, 1).tolist() == [[[10, 20, 30]]]
+    finish(dock, client, qtbot)
+    assert viewer.layers["movie regions"].data.shape == (1, 1, 40, 50)
+    form._channels.setCurrentIndex(1)
+    assert not form.choices().mix
+    dock.start()
+    assert client.asked[1][0].read(0, 0, 1, 1).tolist() == [[[20, 20, 20]]]
+    dock.cancel()
+
+
+def test_channels_come_last(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any, said: list[str]
+) -> None:
+    viewer.add_image(picture(40, 50, 2), name="last")
+    dock.start()
+    assert client.asked[0][1].shape == (40, 50)
+    finish(dock, client, qtbot)
+    assert viewer.layers["last regions"].data.shape == (40, 50, 1)
+    dock.form._area.setCurrentIndex(1)
+    dock.start()
+    assert "change the order of the axes" in said[-1]
+    viewer.dims.order = (2, 0, 1)
+    viewer.reset_view()
+    dock.start()
+    assert client.asked[-1][1].shape == (40, 50)
+    dock.cancel()

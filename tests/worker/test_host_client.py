@@ -16,12 +16,13 @@ import zmq
 from napari_coseg.imaging.source import ArraySource, ImageSource
 from napari_coseg.types import CosegError
 from napari_coseg.worker import client as client_module
+from napari_coseg.worker import host as host_module
 from napari_coseg.worker.client import Client, HostLost
 from napari_coseg.worker.host import Host
 from napari_coseg.worker.keys import Endpoint, KeyPair
 from napari_coseg.worker.launcher import RemoteHost
 from napari_coseg.worker.pending import Handlers
-from napari_coseg.worker.protocol import Message, encode
+from napari_coseg.worker.protocol import REPLIES, Message, decode, encode
 from napari_coseg.worker.requests import SegmentRequest
 from tests.worker.fakes import FakeEngine
 
@@ -310,6 +311,29 @@ def raw_socket(context: zmq.Context[Any], endpoint: Endpoint) -> zmq.Socket[Any]
     socket.curve_secretkey = KEYS.secret.encode()
     socket.connect(endpoint.address)
     return socket
+
+
+def test_one_key_is_no_crowd() -> None:
+    host = InThread(stay=True)
+    endpoint = host.start()
+    context: zmq.Context[Any] = zmq.Context()
+    sockets = [raw_socket(context, endpoint) for _ in range(host_module._OF_ONE_KEY + 1)]
+
+    def answer(socket: zmq.Socket[Any]) -> Message:
+        socket.send_multipart(encode(Message("hello")))
+        assert socket.poll(WAIT * 1000)
+        return decode(socket.recv_multipart(), REPLIES)
+
+    try:
+        kinds = [answer(socket).kind for socket in sockets]
+        assert kinds == ["welcome"] * host_module._OF_ONE_KEY + ["error"]
+        sockets[0].send_multipart(encode(Message("shutdown")))
+        wait_for(lambda: answer(sockets[-1]).kind == "welcome")
+    finally:
+        for socket in sockets:
+            socket.close()
+        context.term()
+        host.kill()
 
 
 def test_garbage_does_not_hurt_the_host(client: Client, host: InThread) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,7 +31,26 @@ _SHEET_PIXELS = 1 << 22
 _SHEET_OBJECTS = 4096
 _SHEET_COLUMNS = 2048
 
-Coordinates = list[list[list[list[int]]]]
+Coordinates = list[list[list[list[float]]]]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where label images lie in the full-resolution image: (row, column) of each."""
+
+    origin: tuple[float, float]
+    step: tuple[float, float]
+
+    def of(self, ring: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
+        """Move corners (x, y); whole numbers stay whole where nothing is scaled."""
+        if self.origin == (0, 0) and self.step == (1, 1):
+            return ring
+        moved: npt.NDArray[np.float64] = ring * np.array(self.step[::-1]) + self.origin[::-1]
+        whole: npt.NDArray[np.float64] = np.round(moved)
+        if np.array_equal(whole, moved):
+            return whole.astype(np.int64)
+        rounded: npt.NDArray[np.float64] = np.round(moved, 3)
+        return rounded
 
 
 def write_geojson(
@@ -42,6 +62,8 @@ def write_geojson(
     region_classes: ClassTable | None = None,
     *,
     mpp: float | None = None,
+    origin: tuple[float, float] = (0, 0),
+    step: tuple[float, float] = (1, 1),
 ) -> None:
     """Write regions (annotations) and objects (detections), whole or not at all.
 
@@ -70,7 +92,12 @@ def write_geojson(
     region_classes : ClassTable, optional
         Names and colours of the regions.
     mpp : float, optional
-        µm per pixel, for the areas of regions.
+        µm per pixel of the label images, for the areas of regions.
+    origin : tuple of float
+        Row and column of the label images' upper left corner in the full-resolution image, where
+        they are a part of it.
+    step : tuple of float
+        Height and width of one of their pixels in pixels of that image.
 
     Raises
     ------
@@ -86,6 +113,7 @@ def write_geojson(
         raise ValueError(f"the object table lacks the columns {missing}")
     if instances is None and len(objects):
         raise ValueError("objects without an instance image")
+    place = _Place(origin, step)
     with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         file.write('{"type":"FeatureCollection","features":[')
         writer = _Features(file)
@@ -97,9 +125,9 @@ def write_geojson(
                     measured: dict[str, float] = {"Area px": area}
                     if mpp is not None:
                         measured["Area µm^2"] = _round(area * mpp**2)
-                    writer.add("annotation", [_closed(found, polygon)], info, measured)
+                    writer.add("annotation", [_closed(found, polygon, place)], info, measured)
         if instances is not None:
-            _write_objects(writer, instances, objects, instance_classes)
+            _write_objects(writer, instances, objects, instance_classes, place)
         file.write("\n]}\n")
 
 
@@ -108,6 +136,7 @@ def _write_objects(
     instances: npt.NDArray[np.integer[Any]],
     objects: pd.DataFrame,
     classes: ClassTable,
+    place: _Place,
 ) -> None:
     facts = {
         name: objects[name].to_numpy(np.float64, na_value=np.nan)
@@ -119,7 +148,7 @@ def _write_objects(
     boxes = objects[["row0", "column0", "row1", "column1"]].to_numpy(np.int64)
     _check_boxes(labels, boxes, instances.shape)
     known = {info.id: info for info in classes}
-    for index, area, coordinates in _object_polygons(instances, labels, boxes):
+    for index, area, coordinates in _object_polygons(instances, labels, boxes, place):
         label, kind = int(labels[index]), int(kinds[index])
         if kind != 0 and kind not in known:
             raise CosegError(
@@ -166,6 +195,7 @@ def _object_polygons(
     instances: npt.NDArray[np.integer[Any]],
     labels: npt.NDArray[np.int64],
     boxes: npt.NDArray[np.int64],
+    place: _Place,
 ) -> Iterator[tuple[int, int, Coordinates]]:
     """Yield index, pixels and polygons of each object, in the order of the table."""
     # A row and a column of nothing between neighbours on a sheet.
@@ -194,7 +224,7 @@ def _object_polygons(
             if not len(mine):
                 raise _no_match(int(labels[begin + index]))
             area = int(found.areas[mine].sum())
-            yield begin + index, area, [_closed(moved, int(polygon)) for polygon in mine]
+            yield begin + index, area, [_closed(moved, int(polygon), place) for polygon in mine]
         begin += count
 
 
@@ -237,8 +267,8 @@ def _trace_sheet(
     return found, owner, offset
 
 
-def _closed(polygons: Polygons, polygon: int) -> list[list[list[int]]]:
-    rings = [ring.tolist() for ring in polygons.rings(polygon)]
+def _closed(polygons: Polygons, polygon: int, place: _Place) -> list[list[list[float]]]:
+    rings = [place.of(ring).tolist() for ring in polygons.rings(polygon)]
     for ring in rings:
         ring.append(ring[0])
     return rings

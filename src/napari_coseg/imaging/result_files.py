@@ -47,6 +47,8 @@ def write_results(
     region_classes: ClassTable,
     instance_classes: ClassTable,
     mpp: float | None,
+    origin: tuple[float, float] = (0, 0),
+    step: tuple[float, float] = (1, 1),
 ) -> tuple[Path, ...]:
     """Write every file of an image's results, whole or not at all.
 
@@ -63,6 +65,9 @@ def write_results(
     region_classes, instance_classes : ClassTable
     mpp : float or None
         µm per pixel.
+    origin, step : tuple of float
+        As in `napari_coseg.imaging.geojson.write_geojson`: outlines are in the pixels of the whole
+        image, labels and table in their own.
 
     Returns
     -------
@@ -91,6 +96,8 @@ def write_results(
             regions,
             None if regions is None else region_classes,
             mpp=mpp,
+            origin=origin,
+            step=step,
         )
     for stale in set(result_paths(base)) - set(targets):
         stale.unlink(missing_ok=True)

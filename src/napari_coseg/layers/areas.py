@@ -38,16 +38,34 @@ def box_around(corners: npt.NDArray[np.floating[Any]], shape: tuple[int, int]) -
     return row0, column0, row1, column1
 
 
-def box_in_view(viewer: Any, layer: Any, shape: tuple[int, int]) -> Box:
+def box_in_view(
+    viewer: Any, layer: Any, shape: tuple[int, int], spatial: tuple[int, int] = (-2, -1)
+) -> Box:
     """Return the pixels of an Image layer's finest level that the canvas shows.
 
     The layer's own ``corner_pixels`` would not do: of a pyramid they are what is loaded.
 
+    Parameters
+    ----------
+    viewer : Viewer
+    layer : Image layer
+    shape : tuple of int
+        Rows and columns of the image.
+    spatial : tuple of int
+        Its axes of rows and columns.
+
     Raises
     ------
     CosegError
-        If nothing of the image is in view.
+        If nothing of the image is in view, or the view shows other axes than rows and columns.
     """
+    shown = list(viewer.dims.displayed[-2:])
+    before = viewer.dims.ndim - layer.ndim
+    if {axis - before for axis in shown} != {axis % layer.ndim for axis in spatial}:
+        raise CosegError(
+            f"The view does not show rows and columns of {layer.name}: change the order of the "
+            "axes (button below the list of layers), or take all of the image."
+        )
     camera = viewer.scene.camera
     half = np.array(viewer.canvas.viewbox_size(viewer.layers), float) / camera.zoom / 2
     middle = np.array(camera.center, float)[-2:]
@@ -55,8 +73,9 @@ def box_in_view(viewer: Any, layer: Any, shape: tuple[int, int]) -> Box:
     corners = []
     for down in (-1, 1):
         for across in (-1, 1):
-            point[-2:] = middle + half * (down, across)
-            corners.append(np.asarray(layer.world_to_data(point[-layer.ndim :]))[-2:])
+            point[shown] = middle + half * (down, across)
+            data = np.asarray(layer.world_to_data(point[-layer.ndim :]))
+            corners.append(data[list(spatial)])
     seen = np.array(corners)
     # The edge of the view at 9.4 still shows the pixel 9, whose area ends at 9.5.
     box = box_around(np.stack([seen.min(axis=0), seen.max(axis=0) - 1e-6]), shape)
@@ -65,8 +84,19 @@ def box_in_view(viewer: Any, layer: Any, shape: tuple[int, int]) -> Box:
     return box
 
 
-def box_of_rectangle(shapes: Any, image: Any, shape: tuple[int, int]) -> Box:
+def box_of_rectangle(
+    shapes: Any, image: Any, shape: tuple[int, int], spatial: tuple[int, int] = (-2, -1)
+) -> Box:
     """Return the pixels of an Image layer under a shape: the selected one, else the last.
+
+    Parameters
+    ----------
+    shapes : Shapes layer
+    image : Image layer
+    shape : tuple of int
+        Rows and columns of the image.
+    spatial : tuple of int
+        Its axes of rows and columns.
 
     Raises
     ------
@@ -78,7 +108,7 @@ def box_of_rectangle(shapes: Any, image: Any, shape: tuple[int, int]) -> Box:
     chosen = max(shapes.selected_data) if shapes.selected_data else len(shapes.data) - 1
     vertices = np.asarray(shapes.data[chosen], float)
     corners = np.array(
-        [np.asarray(image.world_to_data(shapes.data_to_world(v)))[-2:] for v in vertices]
+        [np.asarray(image.world_to_data(shapes.data_to_world(v)))[list(spatial)] for v in vertices]
     )
     # Shapes are drawn through the pixels' area: an edge at 9.6 includes the pixel 10 no more.
     box = box_around(np.stack([corners.min(0), corners.max(0) - 1e-6]), shape)
@@ -87,8 +117,13 @@ def box_of_rectangle(shapes: Any, image: Any, shape: tuple[int, int]) -> Box:
     return box
 
 
-def plane_index(layer: Any, point: tuple[float, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    """Return where a viewer's sliders stand on the axes of a layer before rows and columns.
+def plane_index(
+    layer: Any,
+    point: tuple[float, ...],
+    axes: tuple[int, ...],
+    leading: tuple[int, ...] | None = None,
+) -> tuple[int, ...]:
+    """Return where a viewer's sliders stand on the axes of a layer other than rows and columns.
 
     Parameters
     ----------
@@ -98,6 +133,8 @@ def plane_index(layer: Any, point: tuple[float, ...], axes: tuple[int, ...]) -> 
         ``viewer.dims.point``, in world coordinates.
     axes : tuple of int
         Lengths of those axes.
+    leading : tuple of int, optional
+        Which they are; the first ones by default.
     """
     if not axes:
         return ()
@@ -105,7 +142,8 @@ def plane_index(layer: Any, point: tuple[float, ...], axes: tuple[int, ...]) -> 
     world = np.zeros(count)
     known = min(count, len(point))
     world[count - known :] = point[len(point) - known :]
-    data = np.asarray(layer.world_to_data(world))[: len(axes)]
+    data = np.asarray(layer.world_to_data(world))
+    data = data[list(range(len(axes)) if leading is None else leading)]
     return tuple(
         int(np.clip(math.floor(value + 0.5), 0, length - 1))
         for value, length in zip(data, axes, strict=True)

@@ -40,7 +40,7 @@ class LegendRow:
 def format_area(pixels: float, square_micrometres: float | None) -> str:
     """Write an area with a fitting unit."""
     if square_micrometres is None:
-        return f"{pixels:,.0f} px"
+        return f"{pixels / 1e6:,.3g} Mpx" if pixels >= 1e7 else f"{pixels:,.0f} px"
     if square_micrometres >= 1e5:
         return f"{square_micrometres / 1e6:.3g} mm²"
     return f"{square_micrometres:,.0f} µm²"

@@ -8,28 +8,21 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_coseg.imaging.source import ArraySource, ImageSource
+from napari_coseg.layers.channels import channel_axis
+from napari_coseg.layers.physical import is_square, pixel_sides
 from napari_coseg.types import CosegError
 
+T = TypeVar("T")
 #: A box of pixels: first row, first column, and the last ones, exclusive.
 Box = tuple[int, int, int, int]
 
-# µm in one of a unit, by the names that napari (pint) gives units of length.
-_MICROMETRES = {
-    "nanometer": 1e-3,
-    "micrometer": 1.0,
-    "micron": 1.0,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-    "angstrom": 1e-4,
-}
 # A pyramid's level may be coarser than the model's pixels by this much: rounded sizes.
 _SLACK = 1.05
 
@@ -49,12 +42,15 @@ class Stack:
         Whether the last axis is colour.
     mpp : float or None
         µm per pixel of the finest level; None where the layer has no unit of length.
+    channel : int or None
+        The axis of channels, or what may be one. It is never rows or columns.
     """
 
     name: str
     levels: tuple[Any, ...]
     rgb: bool
     mpp: float | None
+    channel: int | None = None
 
     @classmethod
     def of(cls, layer: Any) -> Stack:
@@ -72,13 +68,39 @@ class Stack:
             raise CosegError(f"{layer.name} is a line and no picture.")
         if np.dtype(levels[0].dtype).kind not in "buif":
             raise CosegError(f"{layer.name} holds {levels[0].dtype}, which is no picture.")
-        return cls(layer.name, levels, rgb, pixel_size_of(layer))
+        found = channel_axis(layer)
+        stack = cls(layer.name, levels, rgb, None, None if found is None else found.axis)
+        return replace(stack, mpp=pixel_size_of(layer, stack.spatial))
+
+    @property
+    def ndim(self) -> int:
+        """How many axes there are, colour not counted: those of the layer."""
+        return len(self.levels[0].shape) - self.rgb
+
+    @property
+    def spatial(self) -> tuple[int, int]:
+        """The axes of rows and of columns: the last two that are not channels."""
+        rows, columns = [a for a in range(self.ndim) if a != self.channel][-2:]
+        return rows, columns
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """The other axes: time, depth, channels. Only channels may come after the columns."""
+        return tuple(a for a in range(self.ndim) if a not in self.spatial)
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """Lengths of the axes before rows and columns: time, depth, channels."""
-        shape = self.levels[0].shape
-        return tuple(int(n) for n in (shape[:-3] if self.rgb else shape[:-2]))
+        """Lengths of the axes other than rows and columns."""
+        return tuple(self.length(axis) for axis in self.leading)
+
+    def length(self, axis: int) -> int:
+        """Return how long an axis is."""
+        return int(self.levels[0].shape[axis])
+
+    def in_order(self, index: Sequence[T], rows: T, columns: T) -> tuple[T, ...]:
+        """Return values of the leading axes, and of rows and columns, in the layer's order."""
+        values = dict(zip((*self.leading, *self.spatial), (*index, rows, columns), strict=True))
+        return tuple(values[axis] for axis in range(self.ndim))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -87,9 +109,13 @@ class Stack:
 
     def shape_of(self, level: int) -> tuple[int, int]:
         """Rows and columns of a level."""
-        shape = self.levels[level].shape
-        rows, columns = shape[-3:-1] if self.rgb else shape[-2:]
-        return int(rows), int(columns)
+        rows, columns = (int(self.levels[level].shape[axis]) for axis in self.spatial)
+        return rows, columns
+
+    def ratios(self, level: int) -> tuple[float, ...]:
+        """Return how many pixels of each axis of the layer lie under one of a level's."""
+        full, part = self.shape, self.shape_of(level)
+        return self.in_order([1.0] * len(self.leading), full[0] / part[0], full[1] / part[1])
 
     @property
     def planes(self) -> int:
@@ -116,43 +142,62 @@ class Stack:
             chosen = level
         return chosen
 
-    def plane(self, index: Sequence[int], level: int = 0, box: Box | None = None) -> Plane:
+    def plane(self, index: Sequence[int | slice], level: int = 0, box: Box | None = None) -> Plane:
         """Return a picture as an array that is read when it is sliced.
 
         Parameters
         ----------
         index : sequence of int
-            Place on the axes before rows and columns.
+            Place on the axes other than rows and columns. A slice at one of them makes that one
+            the last axis of the picture.
         level : int
             Of a pyramid.
         box : Box, optional
             Pixels of that level; all by default.
         """
         rows, columns = self.shape_of(level)
-        return Plane(self.levels[level], tuple(index), self.rgb, box or (0, 0, rows, columns))
+        places = self.in_order([*index], None, None)
+        return Plane(self.levels[level], places, self.rgb, box or (0, 0, rows, columns))
 
     def source(
         self, index: Sequence[int], level: int, box: Box | None, mpp: float | None
-    ) -> PlaneSource:
+    ) -> ImageSource:
         """Return a picture as prediction reads it; `mpp` is the level's."""
         return PlaneSource(self.plane(index, level, box), mpp, self.name)
 
 
 class Plane:
-    """Pixels of one picture: it has a shape and a type, and is sliced by rows and columns."""
+    """Pixels of one picture: it has a shape and a type, and is sliced by rows and columns.
 
-    def __init__(self, data: Any, index: tuple[int, ...], rgb: bool, box: Box) -> None:
+    Parameters
+    ----------
+    data : array
+        Whatever holds them.
+    index : tuple of int, slice or None
+        Place on each axis; None for rows and columns, a slice for one axis of samples at most.
+    rgb : bool
+        Whether one more axis is colour.
+    box : Box
+        Pixels of it.
+    """
+
+    def __init__(
+        self, data: Any, index: tuple[int | slice | None, ...], rgb: bool, box: Box
+    ) -> None:
         self._data = data
         self._index = index
         self._box = box
-        samples = (int(data.shape[-1]),) if rgb else ()
-        self.shape = (box[2] - box[0], box[3] - box[1], *samples)
+        kept = [axis for axis, part in enumerate(index) if part is None or isinstance(part, slice)]
+        sliced = [axis for axis in kept if index[axis] is not None]
+        self._samples = kept.index(sliced[0]) if sliced else None
+        samples = [len(index)] if rgb else sliced
+        self.shape = (box[2] - box[0], box[3] - box[1], *(int(data.shape[a]) for a in samples))
         self.dtype = np.dtype(data.dtype)
 
     def __getitem__(self, window: tuple[slice, slice]) -> npt.NDArray[Any]:
         """Read a window."""
         row0, column0, row1, column1 = self._box
-        rows, columns = (
+        spans = (
             slice(low + part.start, low + part.stop, part.step)
             for low, part in zip(
                 (row0, column0),
@@ -163,7 +208,9 @@ class Plane:
                 strict=True,
             )
         )
-        return np.asarray(self._data[(*self._index, rows, columns)])
+        key = tuple(next(spans) if part is None else part for part in self._index)
+        pixels = np.asarray(self._data[key])
+        return pixels if self._samples is None else np.moveaxis(pixels, self._samples, -1)
 
 
 class PlaneSource(ImageSource):
@@ -192,23 +239,29 @@ class PlaneSource(ImageSource):
         return self._opened.read(row0, column0, row1, column1)
 
 
-def pixel_size_of(layer: Any) -> float | None:
+def pixel_size_of(layer: Any, spatial: tuple[int, int] = (-2, -1)) -> float | None:
     """Return the µm per pixel that a layer's scale and units say; None where they say nothing.
+
+    Parameters
+    ----------
+    layer : Image layer
+    spatial : tuple of int
+        Its axes of rows and columns.
 
     Raises
     ------
     CosegError
         If pixels are not square: nothing here could work on them as they are.
     """
-    units = tuple(str(unit) for unit in getattr(layer, "units", ()) or ())[-2:]
-    scale = [abs(float(value)) for value in layer.scale][-2:]
-    factors = [_MICROMETRES.get(unit) for unit in units]
-    if len(factors) < 2 or factors[0] is None or factors[1] is None:
+    units = tuple(getattr(layer, "units", ()) or ())
+    if len(units) < 2:
         return None
-    down, across = (value * factor for value, factor in zip(scale, factors, strict=True) if factor)
-    if not (down > 0 and across > 0 and abs(down / across - 1) < 0.02):
+    sides = pixel_sides([layer.scale[axis] for axis in spatial], [units[axis] for axis in spatial])
+    if sides is None:
+        return None
+    if not is_square(sides):
         raise CosegError(
-            f"The pixels of {layer.name} are not square ({down:g} by {across:g} µm): "
+            f"The pixels of {layer.name} are not square ({sides[0]:g} by {sides[1]:g} µm): "
             "resample the image first."
         )
-    return math.sqrt(down * across)
+    return math.sqrt(sides[0] * sides[1])

@@ -14,16 +14,16 @@ from napari.layers import Layer
 from napari_coseg.imaging.palette import object_colours
 from napari_coseg.layers.planes import Box, Stack
 from napari_coseg.layers.tuples import (
-    RGBA,
+    METADATA,
     LayerData,
+    class_colours,
     instance_layer,
+    label_colours,
+    listed_classes,
+    own_metadata,
     region_layer,
 )
 from napari_coseg.types import ClassTable, PanopticResult
-
-#: Key of our part of a layer's metadata.
-METADATA = "napari_coseg"
-_CLEAR: RGBA = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,11 @@ def result_layers(
     results : sequence of PanopticResult
         One a plane, in the order of the planes.
     image : Image layer
-        What was segmented: its scale, units and axis labels are taken over.
+        What was segmented (of several layers, the lowest): its scale, units and axis labels are
+        taken over.
     stack : Stack
-        The same, as pixels.
+        The same, as pixels. An axis of channels that were mixed stays as an axis of length one,
+        as thick as all of them, so that the results are seen whichever channel is shown.
     place : Place
         What of it.
 
@@ -67,6 +69,7 @@ def result_layers(
         Named after the image.
     """
     first = results[0]
+    order = np.argsort([*stack.leading, *stack.spatial])
     leading = stack.axes if place.index is None else (1,) * len(stack.axes)
     size = (place.box[2] - place.box[0], place.box[3] - place.box[1])
     geometry = _geometry(image, stack, place)
@@ -76,13 +79,13 @@ def result_layers(
         layers.append(
             _layer(
                 region_layer(
-                    regions.reshape(*leading, *size),
+                    regions.reshape(*leading, *size).transpose(order),
                     first.region_classes,
                     f"{stack.name} regions",
                     None,
                 ),
                 geometry,
-                _facts("regions", first, image.name, first.region_classes),
+                _facts("regions", first, stack, place),
             )
         )
     if first.instances is not None:
@@ -90,14 +93,14 @@ def result_layers(
         layers.append(
             _layer(
                 instance_layer(
-                    labels.reshape(*leading, *size),
+                    labels.reshape(*leading, *size).transpose(order),
                     objects,
                     first.instance_classes,
                     f"{stack.name} instances",
                     None,
                 ),
                 geometry,
-                _facts("instances", first, image.name, first.instance_classes),
+                _facts("instances", first, stack, place),
             )
         )
     return layers
@@ -110,25 +113,28 @@ def _layer(data: LayerData, geometry: dict[str, Any], facts: dict[str, Any]) -> 
     return Layer.create(labels, {**attributes, **geometry, "metadata": facts}, kind)
 
 
-def _facts(role: str, result: PanopticResult, image: str, classes: ClassTable) -> dict[str, Any]:
-    table = [{"id": c.id, "name": c.name, "colour": list(c.colour)} for c in classes]
-    own = {"role": role, "image": image, "classes": table, "mpp": result.mpp}
-    return {**result.metadata, METADATA: own}
+def _facts(role: str, result: PanopticResult, stack: Stack, place: Place) -> dict[str, Any]:
+    classes = result.region_classes if role == "regions" else result.instance_classes
+    rows, columns = (stack.ratios(place.level)[axis] for axis in stack.spatial)
+    own = own_metadata(
+        role,
+        stack.name,
+        classes,
+        result.mpp,
+        (place.box[0] * rows, place.box[1] * columns),
+        (rows, columns),
+    )
+    return {**result.metadata, **own}
 
 
 def _geometry(image: Any, stack: Stack, place: Place) -> dict[str, Any]:
     """Scale and place of layers whose first pixel is a box's first pixel in a plane of a level."""
-    full, part = stack.shape, stack.shape_of(place.level)
-    ratio = [whole / piece for whole, piece in zip(full, part, strict=True)]
+    ratios = np.array(stack.ratios(place.level))
     index = place.index if place.index is not None else (0,) * len(stack.axes)
-    corner = [
-        (first + 0.5) * times - 0.5 for first, times in zip(place.box[:2], ratio, strict=True)
-    ]
-    world = np.asarray(image.data_to_world((*index, *corner)))
-    scale = np.array(image.scale, float)
-    scale[-2:] *= ratio
+    first = np.array(stack.in_order([*index], *place.box[:2]))
+    world = np.asarray(image.data_to_world((first + 0.5) * ratios - 0.5))
     return {
-        "scale": scale,
+        "scale": np.array(image.scale, float) * ratios,
         "translate": np.asarray(image.affine.inverse(world)),
         "rotate": image.rotate,
         "shear": image.shear,
@@ -169,11 +175,7 @@ def role_of(layer: Any) -> str:
 
 def class_table(layer: Any) -> ClassTable:
     """Return the classes of one of our layers."""
-    facts = own_facts(layer) or {}
-    listed = facts.get("classes", [])
-    return ClassTable.from_names(
-        [entry["name"] for entry in listed], {e["name"]: e["colour"] for e in listed}
-    )
+    return listed_classes(own_facts(layer) or {})
 
 
 def colour_layer(layer: Any, hidden: Collection[int] = (), *, by_object: bool = False) -> None:
@@ -189,24 +191,12 @@ def colour_layer(layer: Any, hidden: Collection[int] = (), *, by_object: bool = 
     """
     classes = class_table(layer)
     facts = own_facts(layer) or {}
-    colours: dict[int | None, Any] = {None: _CLEAR, 0: _CLEAR}
     if facts.get("role") == "regions":
-        for info in classes:
-            shown = info.id not in hidden
-            colours[info.id] = _rgba(info.colour) if shown else _CLEAR
+        labels = kinds = np.array([info.id for info in classes], int)
+        palette = class_colours(kinds, classes)
     else:
         labels = layer.features["index"].to_numpy(np.int64)
         kinds = layer.features["class"].to_numpy(np.int64)
-        if by_object:
-            palette = object_colours(labels)
-        else:
-            table = np.array([classes.colour_of(i) for i in range(int(kinds.max(initial=0)) + 1)])
-            palette = np.column_stack([table[kinds] / 255, np.ones(len(kinds))])
-        palette[np.isin(kinds, list(hidden))] = 0
-        colours.update(zip(labels.tolist(), palette, strict=True))
-    layer.colormap = colours
-
-
-def _rgba(colour: tuple[int, int, int]) -> RGBA:
-    red, green, blue = colour
-    return red / 255, green / 255, blue / 255, 1.0
+        palette = object_colours(labels) if by_object else class_colours(kinds, classes)
+    palette[np.isin(kinds, list(hidden))] = 0
+    layer.colormap = label_colours(labels, palette, layer.data.dtype)

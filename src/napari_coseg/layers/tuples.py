@@ -5,6 +5,7 @@ napari itself is not imported here: a tuple is what its readers, writers and sam
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,17 @@ import pandas as pd
 
 from napari_coseg.types import RGB, ClassTable
 
+#: Key of our part of a layer's metadata.
+METADATA = "napari_coseg"
 LayerData = tuple[npt.NDArray[Any], dict[str, Any], str]
 RGBA = tuple[float, float, float, float]
 
 _CLEAR: RGBA = (0.0, 0.0, 0.0, 0.0)
+# What a person paints with a new label must be seen: as an object of no class.
+_UNNAMED: RGBA = (0.5, 0.5, 0.5, 1.0)
+#: Largest label of a layer of 16 bits. Such a layer napari draws as it is, its colours from one
+#: table; of a wider one it looks every pixel up in a dictionary, which takes seconds.
+NARROW = 65_535
 #: Opacity of regions over an image, so that the tissue stays visible.
 REGION_OPACITY = 0.3
 
@@ -33,6 +41,42 @@ def geometry(mpp: float | None) -> dict[str, Any]:
     if mpp is not None:
         attributes |= {"scale": (mpp, mpp), "units": ("um", "um")}
     return attributes
+
+
+def own_metadata(
+    role: str,
+    image: str,
+    classes: ClassTable,
+    mpp: float | None,
+    origin: tuple[float, float] = (0.0, 0.0),
+    step: tuple[float, float] = (1.0, 1.0),
+) -> dict[str, Any]:
+    """Metadata by which a layer is known as ours.
+
+    Parameters
+    ----------
+    role : {"regions", "instances"}
+    image : str
+        Name of the layer that was segmented.
+    classes : ClassTable
+        Of the role.
+    mpp : float or None
+        µm per pixel.
+    origin, step : tuple of float
+        Where a part of an image lies in it, and the size of a label's pixel in its pixels: rows,
+        then columns.
+    """
+    table = [{"id": c.id, "name": c.name, "colour": list(c.colour)} for c in classes]
+    own = {"role": role, "image": image, "classes": table, "mpp": mpp}
+    return {METADATA: {**own, "origin": [*map(float, origin)], "step": [*map(float, step)]}}
+
+
+def listed_classes(own: Mapping[str, Any]) -> ClassTable:
+    """Return the classes that our part of a layer's metadata lists."""
+    listed = own.get("classes", [])
+    return ClassTable.from_names(
+        [one["name"] for one in listed], {one["name"]: one["colour"] for one in listed}
+    )
 
 
 def image_layer(
@@ -57,7 +101,11 @@ def region_layer(
         "name": name,
         "features": features,
         "opacity": REGION_OPACITY,
-        "colormap": _colours({info.id: info.colour for info in classes}),
+        "colormap": label_colours(
+            np.array([info.id for info in classes], int),
+            opaque([info.colour for info in classes]),
+            regions.dtype,
+        ),
         "metadata": metadata,
         **geometry(mpp),
     }
@@ -77,7 +125,7 @@ def instance_layer(
     Parameters
     ----------
     instances : ndarray of int32, (rows, columns)
-        Object ids.
+        Object ids, none negative; in 16 bits in the layer where these are enough.
     objects : DataFrame
         One row an object: `label`, `class` and whatever else is known. The column `label`
         becomes `index`, by which napari finds a label's row.
@@ -91,23 +139,70 @@ def instance_layer(
         Kept with the layer.
     """
     features = objects.rename(columns={"label": "index"}).reset_index(drop=True)
-    by_label = {
-        int(label): classes.colour_of(int(kind))
-        for label, kind in zip(features["index"], features["class"], strict=True)
-    }
+    if int(instances.max(initial=0)) <= NARROW:
+        instances = instances.astype(np.uint16)
+    labels, kinds = (features[column].to_numpy(int) for column in ("index", "class"))
     attributes = {
         "name": name,
         "features": features,
-        "colormap": _colours(by_label),
+        "colormap": label_colours(labels, class_colours(kinds, classes), instances.dtype),
         "metadata": metadata,
         **geometry(mpp),
     }
     return instances, attributes, "labels"
 
 
-def _colours(by_label: dict[int, RGB]) -> dict[int | None, RGBA]:
-    """Return napari's mapping from label to colour; labels that are not in it stay clear."""
-    colours: dict[int | None, RGBA] = {None: _CLEAR, 0: _CLEAR}
-    for label, (red, green, blue) in by_label.items():
-        colours[label] = (red / 255, green / 255, blue / 255, 1.0)
+def point_layer(
+    objects: pd.DataFrame, classes: ClassTable, name: str, mpp: float | None
+) -> LayerData:
+    """Return an object table as points at the objects' centres, coloured by class."""
+    colours = [(*classes.colour_of(int(kind)), 255) for kind in objects["class"]]
+    attributes: dict[str, Any] = {
+        "name": name,
+        "features": objects.rename(columns={"label": "index"}).reset_index(drop=True),
+        "face_color": np.array(colours, float).reshape(-1, 4) / 255,
+        "border_width": 0,
+        "size": 6,
+        **geometry(mpp),
+    }
+    return objects[["row", "column"]].to_numpy(float), attributes, "points"
+
+
+def label_colours(
+    labels: npt.NDArray[np.integer[Any]],
+    colours: npt.NDArray[np.floating[Any]],
+    dtype: np.dtype[Any],
+) -> npt.NDArray[np.float32] | dict[int | None, Any]:
+    """Return what napari takes as a colormap; labels that are not named are grey.
+
+    Parameters
+    ----------
+    labels : ndarray of int, (n,)
+        None negative.
+    colours : ndarray of float, (n, 4)
+        Red, green, blue and alpha of each.
+    dtype : dtype
+        Of the layer's labels: those of 8 and 16 bits have a row for each value there is.
+    """
+    if dtype.kind != "u" or dtype.itemsize > 2:
+        return {None: _UNNAMED, 0: _CLEAR, **dict(zip(labels.tolist(), colours, strict=True))}
+    table = np.full((np.iinfo(dtype).max + 1, 4), _UNNAMED, np.float32)
+    table[0] = _CLEAR
+    table[labels] = colours
+    return table
+
+
+def class_colours(
+    kinds: npt.NDArray[np.integer[Any]], classes: ClassTable
+) -> npt.NDArray[np.float64]:
+    """Return the colour of each class id, alpha included."""
+    table = opaque([classes.colour_of(i) for i in range(int(kinds.max(initial=0)) + 1)])
+    colours: npt.NDArray[np.float64] = table[kinds]
     return colours
+
+
+def opaque(colours: Sequence[RGB]) -> npt.NDArray[np.float64]:
+    """Return colours of 0 to 255 as rows of red, green, blue and alpha in 0..1."""
+    table = np.ones((len(colours), 4))
+    table[:, :3] = np.array(colours, float).reshape(-1, 3) / 255
+    return table

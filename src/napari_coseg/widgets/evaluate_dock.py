@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from napari.layers import Labels
-from napari.qt.threading import FunctionWorker, create_worker
-from napari.utils.notifications import show_error, show_info, show_warning
+from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -26,8 +24,9 @@ from qtpy.QtWidgets import (
 
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.layers.errors import ERROR_CLASSES, error_layer
-from napari_coseg.layers.evaluation import Kind, Scored, Side, kind_of, score_layers, side_of
+from napari_coseg.layers.evaluation import Kind, Scored, kind_of, score_layers, side_of
 from napari_coseg.types import CosegError
+from napari_coseg.widgets.background import in_background
 from napari_coseg.widgets.bars import BarDelegate
 from napari_coseg.widgets.parts import Dock, combo, note
 
@@ -62,7 +61,7 @@ class EvaluateDock(Dock):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self._worker: FunctionWorker | None = None
+        self._worker: object | None = None
         self._summary: pd.DataFrame | None = None
         self._guessed: Any = None
         self.setMinimumWidth(280)
@@ -123,15 +122,12 @@ class EvaluateDock(Dock):
         sides = side_of(prediction, kind), side_of(truth, kind)
         self._button.setEnabled(False)
         self._status.setText("Comparing …")
-        self._worker = create_worker(
-            _scored_or_failed,
-            *sides,
-            kind,
-            _progress={"desc": f"Comparing {prediction.name} with {truth.name}"},
-            _connect={
-                "returned": lambda found: self._on_returned(found, truth, kind),
-                "finished": self._on_end,
-            },
+        self._worker = in_background(
+            lambda: score_layers(*sides, kind),
+            f"Comparing {prediction.name} with {truth.name}",
+            done=lambda scored: self._on_scored(scored, truth, kind),
+            failed=self._on_failed,
+            ended=self._on_end,
         )
 
     def save_csv(self, path: str) -> None:
@@ -180,25 +176,23 @@ class EvaluateDock(Dock):
             self._guessed = layer
             self._kind.setCurrentIndex(self._kind.findData(kind_of(layer)))
 
-    def _on_returned(self, found: Scored | _Failed, truth: Any, kind: Kind) -> None:
-        if self._gone:
-            return
-        if isinstance(found, Scored):
-            self._on_scored(found, truth, kind)
-            return
-        self._status.setText("Not done.")
-        if isinstance(found.error, CosegError):
-            show_warning(str(found.error))
-        else:
-            show_error(f"Comparing failed: {type(found.error).__name__}: {found.error}")
+    def _on_failed(self) -> None:
+        if not self._gone:
+            self._status.setText("Not done.")
 
     def _on_scored(self, scored: Scored, truth: Any, kind: Kind) -> None:
+        if self._gone:
+            return
         self._summary = scored.summary
         self._csv.setEnabled(True)
         self._fill_table(scored.summary, kind)
         counts = scored.errors.counts
         unit = "objects" if kind == "instances" else "pixels"
-        said = ", ".join(f"{counts[c.id]:,} {c.name}" for c in ERROR_CLASSES)
+        # The colours of the error layer, so that it needs no legend of its own.
+        said = ", ".join(
+            f"<span style='color: rgb{c.colour}'>■</span> {counts[c.id]:,} {c.name}"
+            for c in ERROR_CLASSES
+        )
         self._status.setText(f"{said} ({unit}).")
         for words in scored.notes:
             show_info(words)
@@ -220,7 +214,9 @@ class EvaluateDock(Dock):
         self._table.setRowCount(len(rows))
         values = summary.set_index(["class", "score"])
         for line, name in enumerate(rows):
-            self._table.setItem(line, 0, QTableWidgetItem(name))
+            titled = QTableWidgetItem(name)
+            titled.setToolTip(name)
+            self._table.setItem(line, 0, titled)
             for column, (score, _) in enumerate(scores, 1):
                 value = np.nan
                 if (name, score) in values.index:
@@ -249,17 +245,3 @@ class EvaluateDock(Dock):
         events = self._viewer.layers.events
         for one in (events.inserted, events.removed, events.renamed):
             one.disconnect(self._fill)
-
-
-@dataclass(frozen=True)
-class _Failed:
-    """What went wrong in a thread: raised there, or returned bare, napari takes it for a crash."""
-
-    error: Exception
-
-
-def _scored_or_failed(prediction: Side, truth: Side, kind: Kind) -> Scored | _Failed:
-    try:
-        return score_layers(prediction, truth, kind)
-    except Exception as error:
-        return _Failed(error)

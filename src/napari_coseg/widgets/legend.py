@@ -30,6 +30,9 @@ class Legend(QTreeWidget):
         self.setHeaderLabels(["Class", "Count", "Area"])
         self.setRootIsDecorated(False)
         self.setItemsExpandable(False)
+        # Names are long and docks narrow: the boxes say well enough what belongs to what.
+        self.setIndentation(2)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setToolTip("Switch a class off and on with its box.")
         header = self.header()
@@ -67,6 +70,7 @@ class Legend(QTreeWidget):
                 swatch.fill(QColor(*row.colour))
                 item.setIcon(0, QIcon(swatch))
                 item.setData(0, _ID, row.id)
+                item.setToolTip(0, f"{row.name}: its box switches it off and on.")
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
                 shown = row.id not in hidden
                 item.setCheckState(0, Qt.CheckState.Checked if shown else Qt.CheckState.Unchecked)

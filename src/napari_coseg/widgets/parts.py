@@ -34,11 +34,16 @@ class Dock(QWidget):
 def combo(tip: str) -> QComboBox:
     """Return a combo box that a long name does not widen."""
     box = QComboBox()
+    shape_combo(box, tip)
+    return box
+
+
+def shape_combo(box: QComboBox, tip: str) -> None:
+    """See to it that a long name does not widen a combo box."""
     box.setToolTip(tip)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(12)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return box
 
 
 def note() -> QLabel:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from napari.layers import Image, Shapes
+from napari.layers import Shapes
 
 from napari_coseg.layers.areas import box_in_view, box_of_rectangle, plane_index
+from napari_coseg.layers.channels import ChannelGroup
+from napari_coseg.layers.composite import Composite
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.results import Place
 from napari_coseg.types import CosegError
@@ -32,9 +34,13 @@ AREAS: dict[str, Area] = {
 
 @dataclass(frozen=True)
 class Choices:
-    """What the fields of the Segment dock say."""
+    """What the fields of the Segment dock say.
+
+    `image` is an Image layer or a `ChannelGroup`; `mix` is whether an axis of channels is mixed.
+    """
 
     image: Any
+    mix: bool
     model: str
     card: ModelCard
     area: Area
@@ -48,7 +54,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, and where its results belong."""
+    """A plan, and where its results belong: `image` is a layer, of a group the lowest."""
 
     plan: Plan
     image: Any
@@ -64,9 +70,17 @@ def segment_models() -> list[tuple[str, ModelCard]]:
     return [(n, c) for n, c in cards if isinstance(c, ModelCard) and c.kind == "coseg"]
 
 
-def images_of(viewer: Viewer) -> list[Any]:
-    """Return the layers that can be segmented."""
-    return [layer for layer in viewer.layers if isinstance(layer, Image)]
+def stack_of(image: Any, mix: bool) -> Stack:
+    """Return the planes of an Image layer or of a group of them, mixed or as they are.
+
+    Raises
+    ------
+    CosegError
+        If it is no picture.
+    """
+    if isinstance(image, ChannelGroup):
+        return Composite.of_group(image)
+    return Composite.of(image) if mix else Stack.of(image)
 
 
 def make_plan(viewer: Viewer, choices: Choices) -> Planned:
@@ -77,28 +91,30 @@ def make_plan(viewer: Viewer, choices: Choices) -> Planned:
     CosegError
         If the image is no picture, or the area is empty.
     """
-    layer = choices.image
-    if layer is None:
+    if choices.image is None:
         raise CosegError("Open an image first.")
-    stack = Stack.of(layer)
+    group = choices.image if isinstance(choices.image, ChannelGroup) else None
+    layer = group.layers[0] if group else choices.image
+    # What the worker's threads ask later is all in it; layers are asked here and now only.
+    stack = stack_of(choices.image, choices.mix)
     finest = min(v for v in (choices.card.instance_mpp, choices.card.region_mpp) if v is not None)
     level = stack.level_for(choices.mpp, finest)
     rows, columns = stack.shape
     box = (0, 0, rows, columns)
     if choices.area == "view":
-        box = box_in_view(viewer, layer, stack.shape)
+        box = box_in_view(viewer, layer, stack.shape, stack.spatial)
     elif choices.area == "rectangle":
-        box = box_of_rectangle(_shapes_of(viewer), layer, stack.shape)
+        box = box_of_rectangle(_shapes_of(viewer), layer, stack.shape, stack.spatial)
     ratio = rows / stack.shape_of(level)[0]
     box = _at_level(box, ratio, stack.shape_of(level))
-    here = plane_index(layer, viewer.dims.point, stack.axes)
+    here = plane_index(layer, viewer.dims.point, stack.axes, stack.leading)
     places = list(np.ndindex(*stack.axes)) if choices.all_planes else [here]
     mpp = choices.mpp * ratio
     request = SegmentRequest(
         model=choices.model,
         device=choices.device,
         shape=(box[2] - box[0], box[3] - box[1]),
-        name=layer.name,
+        name=stack.name,
         mpp=mpp,
         mpp_origin=choices.mpp_origin,
         tta=choices.tta,

@@ -41,7 +41,7 @@ class SegmentDock(Dock):
         self._run: Run | None = None
         self._planned: Planned | None = None
         self._activity: Any = None
-        self.setMinimumWidth(280)
+        self.setMinimumWidth(320)
         self.form = SegmentForm(viewer)
         self.results = ResultsPanel(viewer)
         self._button = QPushButton("Run")
@@ -90,7 +90,7 @@ class SegmentDock(Dock):
         self._run.noticed.connect(show_info)
         self._run.failed.connect(self._on_failed)
         self._run.finished.connect(self._on_finished)
-        self._activity = progress(total=0, desc=f"Segmenting {planned.image.name}")
+        self._activity = progress(total=0, desc=f"Segmenting {planned.stack.name}")
         self._button.setText("Cancel")
         self._button.setToolTip("End the run; nothing is changed.")
         self._progress.setRange(0, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -17,15 +17,18 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_coseg.layers.planes import Stack
+from napari_coseg.layers.channels import channel_axis
+from napari_coseg.layers.composite import can_mix
 from napari_coseg.types import CosegError
+from napari_coseg.widgets.image_field import ImageField
 from napari_coseg.widgets.parts import combo, note
 from napari_coseg.widgets.pixel_size import PixelSizeField
-from napari_coseg.widgets.planning import AREAS, Choices, images_of, segment_models
+from napari_coseg.widgets.planning import AREAS, Choices, segment_models, stack_of
 from napari_coseg.widgets.preferences import read_preferences, use_model_folder
 
 if TYPE_CHECKING:
     import napari.viewer
+    from napari.layers import Image
 
 # Button and key of the sample; && is Qt's way to write &.
 _SAMPLES = (
@@ -52,12 +55,20 @@ class SegmentForm(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._image = combo("The image to segment.")
+        self._image = ImageField(viewer)
+        self._shown: tuple[Image, ...] = ()
         self._model = combo("The model, and what it knows.")
         self._about = note()
         self._area = combo("How much of the image is segmented.")
         for text, area in AREAS.items():
             self._area.addItem(text, area)
+        self._channels = combo(
+            "The axis of channels: mixed in colours (two: magenta, green; three: red, green, "
+            "blue; else as napari splits them) with the layer's contrast limits, or each for "
+            "itself, as it is shown."
+        )
+        self._channels.addItem("As one picture", True)
+        self._channels.addItem("One at a time", False)
         self._planes = combo("Which planes of the stack are segmented.")
         self._planes.addItem("This plane", False)
         self._planes.addItem("All planes", True)
@@ -67,8 +78,10 @@ class SegmentForm(QWidget):
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.addRow("Image", self._image)
         self._form.addRow("Model", self._model)
-        self._form.addRow("", self._about)
+        # Across both columns: beside an empty label, Qt keeps room for lines that are not there.
+        self._form.addRow(self._about)
         self._form.addRow("Area", self._area)
+        self._form.addRow("Channels", self._channels)
         self._form.addRow("Planes", self._planes)
         self._form.addRow("Pixel size", self._pixel_size)
         self._samples = self._build_samples()
@@ -91,18 +104,14 @@ class SegmentForm(QWidget):
 
         self._model.currentIndexChanged.connect(self._on_model)
         self._device.currentIndexChanged.connect(self._on_device)
-        self._image.currentIndexChanged.connect(self._on_image)
-        layers = viewer.layers
-        layers.events.inserted.connect(self.fill_images)
-        layers.events.removed.connect(self.fill_images)
-        layers.events.renamed.connect(self.fill_images)
-        layers.selection.events.active.connect(self._on_active)
+        self._image.chosen.connect(self._on_image)
+        self._channels.currentIndexChanged.connect(self._on_channels)
         preferences = read_preferences()
         use_model_folder(preferences)
         self._device.setCurrentIndex(max(0, self._device.findData(preferences.device)))
         for name, card in segment_models():
             self._model.addItem(name, card)
-        self.fill_images()
+        self._on_image()
 
     @property
     def ready(self) -> bool:
@@ -123,6 +132,7 @@ class SegmentForm(QWidget):
         """Return what the fields say."""
         return Choices(
             image=self._image.currentData(),
+            mix=self._mix,
             model=self.model,
             card=self._model.currentData(),
             area=self._area.currentData(),
@@ -134,32 +144,13 @@ class SegmentForm(QWidget):
             tta=self._flips.isChecked(),
         )
 
-    def fill_images(self, event: object = None) -> None:
-        """List the viewer's images; the one that was chosen stays so."""
-        before = self._image.currentData()
-        images = images_of(self._viewer)
-        active = self._viewer.layers.selection.active
-        wanted = before if before in images else active
-        self._image.blockSignals(True)
-        self._image.clear()
-        for layer in images:
-            self._image.addItem(layer.name, layer)
-        if wanted in images:
-            self._image.setCurrentIndex(images.index(wanted))
-        elif images:
-            self._image.setCurrentIndex(len(images) - 1)
-        self._image.blockSignals(False)
-        self._samples.setVisible(not images)
-        if self._image.currentData() is not before or not images:
-            self._on_image()
-
     def let_go(self) -> None:
         """Hear no more of the viewer."""
-        layers = self._viewer.layers
-        layers.events.inserted.disconnect(self.fill_images)
-        layers.events.removed.disconnect(self.fill_images)
-        layers.events.renamed.disconnect(self.fill_images)
-        layers.selection.events.active.disconnect(self._on_active)
+        self._image.let_go()
+
+    @property
+    def _mix(self) -> bool:
+        return self._form.isRowVisible(self._channels) and bool(self._channels.currentData())
 
     def _build_more(self) -> QWidget:
         more = QWidget()
@@ -201,13 +192,6 @@ class SegmentForm(QWidget):
         arrow = Qt.ArrowType.DownArrow if open_ else Qt.ArrowType.RightArrow
         self._more_button.setArrowType(arrow)
 
-    def _on_active(self, event: object = None) -> None:
-        # By the row, and not by the place in the list of layers, which a person may reorder.
-        active = self._viewer.layers.selection.active
-        for row in range(self._image.count()):
-            if self._image.itemData(row) is active:
-                self._image.setCurrentIndex(row)
-
     def _on_device(self) -> None:
         self.model_chosen.emit(self.model, self.device)
 
@@ -221,18 +205,36 @@ class SegmentForm(QWidget):
         self._on_image()
 
     def _on_image(self) -> None:
-        layer: Any = self._image.currentData()
-        card = self._model.currentData()
+        layers = self._image.layers
+        # What is wrong with the image is said when somebody presses Run.
         stack = None
-        if layer is not None:
-            # What is wrong with it is said when somebody presses Run.
+        if layers:
             with suppress(CosegError):
-                stack = Stack.of(layer)
-        several = stack is not None and stack.planes > 1
-        self._planes.setVisible(several)
-        self._form.labelForField(self._planes).setVisible(several)
-        if stack is not None and stack.mpp is not None:
+                stack = stack_of(self._image.currentData(), False)
+        # Channels that lie on each other as layers are mixed; there is nothing to choose.
+        channels = stack is not None and len(layers) == 1 and can_mix(stack)
+        known = self._form.isRowVisible(self._channels) and layers == self._shown
+        self._form.setRowVisible(self._channels, channels)
+        if channels and not known:
+            found = channel_axis(layers[0])
+            self._channels.setCurrentIndex(0 if found is not None and found.sure else 1)
+        self._on_channels()
+        # A size that somebody typed stays while a channel is hidden or shown.
+        same = not set(map(id, layers)).isdisjoint(map(id, self._shown))
+        self._shown = layers
+        card = self._model.currentData()
+        if same and self._pixel_size.origin == "given":
+            pass
+        elif stack is not None and stack.mpp is not None:
             self._pixel_size.show_size(stack.mpp, "image")
         elif card is not None:
             self._pixel_size.show_size(card.instance_mpp or card.region_mpp or 0.25, "assumed")
+        self._samples.setVisible(not layers)
         self.ready_changed.emit(self.ready)
+
+    def _on_channels(self) -> None:
+        planes = 1
+        if self._image.layers:
+            with suppress(CosegError):
+                planes = stack_of(self._image.currentData(), self._mix).planes
+        self._form.setRowVisible(self._planes, planes > 1)

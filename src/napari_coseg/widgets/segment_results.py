@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_coseg.layers.legend import LegendRow, describe_object, legend_rows
-from napari_coseg.layers.results import colour_layer, role_of
+from napari_coseg.layers.results import colour_layer, own_facts, role_of
+from napari_coseg.layers.writing import export, free_base, labelled
+from napari_coseg.types import CosegError
+from napari_coseg.widgets.background import in_background
 from napari_coseg.widgets.legend import Legend
 from napari_coseg.widgets.parts import note
 
@@ -44,6 +56,7 @@ class ResultsPanel(QWidget):
         super().__init__(parent)
         self._viewer = viewer
         self._runs: list[_Shown] = []
+        self._exporting: object | None = None
         self._colour_by = QComboBox()
         self._colour_by.addItem("Colour by class", False)
         self._colour_by.addItem("Colour by object", True)
@@ -51,6 +64,11 @@ class ResultsPanel(QWidget):
         self._undo = QPushButton("Undo run")
         self._undo.setToolTip("Take the last run's layers away; those of the run before come back.")
         self._undo.setEnabled(False)
+        self._export = QPushButton("Export …")
+        self._export.setToolTip(
+            "Write labels (TIFF), the table (CSV) and outlines for QuPath (GeoJSON) into a folder."
+        )
+        self._export.setEnabled(False)
         self._legend = Legend()
         self._legend.setMinimumHeight(150)
         self._under_cursor = note()
@@ -59,6 +77,7 @@ class ResultsPanel(QWidget):
         row = QHBoxLayout()
         row.addWidget(self._colour_by, 1)
         row.addWidget(self._undo)
+        row.addWidget(self._export)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
@@ -67,6 +86,7 @@ class ResultsPanel(QWidget):
 
         self._colour_by.currentIndexChanged.connect(self._recolour)
         self._undo.clicked.connect(self.undo)
+        self._export.clicked.connect(self._ask_folder)
         self._legend.hidden_changed.connect(self._on_hidden)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.mouse_move_callbacks.append(self._on_mouse)
@@ -98,6 +118,35 @@ class ResultsPanel(QWidget):
             layer.visible = True
         self._refresh()
 
+    def export(self, folder: Path) -> None:
+        """Write the last run's layers into a folder, under a name that is free there."""
+        if self._exporting is not None or not self.layers:
+            return
+        try:
+            taken = [labelled(*layer.as_layer_data_tuple()[:2]) for layer in self.layers]
+        except CosegError as error:
+            show_warning(str(error))
+            return
+        base = free_base(folder, str((own_facts(self.layers[0]) or {}).get("image", "")))
+        self._export.setEnabled(False)
+        self._exporting = in_background(
+            lambda: export(base, taken),
+            f"Writing {base.name}",
+            done=lambda written: show_info(f"Written into {folder}: {base.name}"),
+            failed=lambda: None,
+            ended=self._on_exported,
+        )
+
+    def _ask_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder for the results")
+        if folder:
+            self.export(Path(folder))
+
+    def _on_exported(self) -> None:
+        self._exporting = None
+        with suppress(RuntimeError):  # the dock was closed meanwhile
+            self._export.setEnabled(bool(self.layers))
+
     def let_go(self) -> None:
         """Hear no more of the viewer."""
         with suppress(ValueError):
@@ -124,6 +173,7 @@ class ResultsPanel(QWidget):
             ]
         self._legend.show_rows(groups)
         self._undo.setEnabled(bool(groups))
+        self._export.setEnabled(bool(groups) and self._exporting is None)
 
     def _on_hidden(self, role: str, hidden: set[int]) -> None:
         if self._runs:

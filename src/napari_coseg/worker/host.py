@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
@@ -35,8 +35,8 @@ Frames = list[bytes | memoryview]
 IDLE = 300.0
 #: Seconds of silence after which a client counts as gone: several of its pings.
 SILENCE = 60.0
-#: Most clients at once, and most requests of one that wait.
-_CLIENTS, _WAITING = 64, 64
+#: Most clients at once, most with one key, and most requests of one that wait.
+_CLIENTS, _OF_ONE_KEY, _WAITING = 64, 8, 64
 
 
 class _AllowList:
@@ -103,6 +103,7 @@ class Host:
         self._outbox: Outbox[tuple[bytes, Frames]] = Outbox()
         self._turns = Turns()
         self._seen: dict[bytes, float] = {}
+        self._keys: dict[bytes, str] = {}
         self._going = True
         self._worker = threading.Thread(target=self._compute, name="compute", daemon=True)
 
@@ -153,16 +154,19 @@ class Host:
         # All that has come, so that a cancel does not wait behind one look a message.
         while True:
             try:
-                client, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                # Not copied: an array stays in the frame that it came in.
+                name, *parts = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
             try:
-                self._read(client, frames)
+                # Which key a connection was let in with: the authenticator says it (ZAP, User-Id).
+                key = str(name.get("User-Id"))
+                self._read(bytes(name.buffer), key, [part.buffer for part in parts])
             except Exception:
                 # Nothing that one client sends may end the host of the others.
                 _log.exception("A message could not be dealt with.")
 
-    def _read(self, client: bytes, frames: list[bytes]) -> None:
+    def _read(self, client: bytes, key: str, frames: Sequence[memoryview]) -> None:
         try:
             message = decode(frames, REQUESTS)
             if message.arrays and message.kind != "pixels":
@@ -171,9 +175,14 @@ class Host:
             refusal = {"message": str(error), "version": VERSION}
             self._send(client, Message("error", request_of(frames), refusal))
             return
-        if client not in self._seen and len(self._seen) >= _CLIENTS:
-            self._refuse(client, message, "The host has as many clients as it can serve.")
-            return
+        if client not in self._seen:
+            if len(self._seen) >= _CLIENTS:
+                self._refuse(client, message, "The host has as many clients as it can serve.")
+                return
+            if sum(known == key for known in self._keys.values()) >= _OF_ONE_KEY:
+                self._refuse(client, message, "Too many programs use this key at once.")
+                return
+            self._keys[client] = key
         self._seen[client] = time.monotonic()
         self._take(client, message)
 
@@ -194,8 +203,7 @@ class Host:
                 job.deliver(message)
         elif message.kind == "shutdown":
             if self._stay:
-                self._turns.drop(client)
-                self._seen.pop(client, None)
+                self._forget(client)
             else:
                 self._going = False
         elif self._turns.waiting(client) >= _WAITING:
@@ -221,8 +229,12 @@ class Host:
     def _drop_silent(self) -> None:
         now = time.monotonic()
         for client in [c for c, seen in self._seen.items() if now - seen > SILENCE]:
-            del self._seen[client]
-            self._turns.drop(client)
+            self._forget(client)
+
+    def _forget(self, client: bytes) -> None:
+        self._seen.pop(client, None)
+        self._keys.pop(client, None)
+        self._turns.drop(client)
 
 
 class _Sender:

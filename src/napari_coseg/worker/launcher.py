@@ -157,4 +157,5 @@ def _lower_priority(pid: int) -> None:
     if sys.platform != "win32":
         # Where the system forbids it, the worker is no worse than any other program.
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, pid, _NICENESS)
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, pid, own + _NICENESS)

@@ -67,7 +67,8 @@ class Line:
         messages: list[Message] = []
         while True:
             try:
-                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+                # Not copied: an array stays in the frame that it came in.
+                frames = [f.buffer for f in self.socket.recv_multipart(zmq.NOBLOCK, copy=False)]
             except zmq.Again:
                 return messages
             self.unanswered = None
