@@ -107,6 +107,33 @@ def test_fine_tuning_matches_heads_by_class_name(
     assert torch.equal(second["encoder.lateral16.weight"], first["encoder.lateral16.weight"])
 
 
+def test_a_network_may_start_with_more_convolutions_and_nothing_changes(
+    tmp_path: Path, raw_config: dict[str, Any]
+) -> None:
+    raw_config["run"]["steps"] = 1
+    network = raw_config["model"]["network"]
+    network["refine_instances"] = [1, 0]
+    train_coseg(check_config(raw_config), tmp_path / "run")
+    first = load_model(tmp_path / "run" / "last.safetensors").network
+    raw_config["model"]["start"] = str(tmp_path / "run" / "last.safetensors")
+    network["refine_instances"] = [2, 1, 1]
+    second = build_network(check_config(raw_config).model).eval()
+    assert len(second.state_dict()) > len(first.state_dict())
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        before, after = first(images), second(images)
+    assert before.hv is not None
+    torch.testing.assert_close(after.hv, before.hv)
+    torch.testing.assert_close(after.regions, before.regions)
+    for fewer in ([], [0, 1, 1]):
+        network["refine_instances"] = fewer
+        with pytest.raises(CosegError, match="refine_instances"):
+            build_network(check_config(raw_config).model)
+    network["refine_instances"] = [1, 1, 1, 1]
+    with pytest.raises(CosegError, match="more than 3 numbers"):
+        build_network(check_config(raw_config).model)
+
+
 def test_another_network_cannot_be_the_start(tmp_path: Path, raw_config: dict[str, Any]) -> None:
     raw_config["run"]["steps"] = 1
     train_coseg(check_config(raw_config), tmp_path / "run")
