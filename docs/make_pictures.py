@@ -20,7 +20,7 @@ HEIGHT = 560
 
 
 def main() -> None:
-    """Write ``docs/pictures/demo.png`` and ``docs/pictures/generated-truth.png``."""
+    """Write ``docs/pictures/demo.jpg`` and ``docs/pictures/generated-truth.jpg``."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "demo"
@@ -28,11 +28,11 @@ def main() -> None:
         subprocess.run(command, check=True)
         save(
             [out / "immunohistochemistry_overlay.png", out / "generated_overlay.png"],
-            PICTURES / "demo.png",
+            PICTURES / "demo.jpg",
         )
         save(
             [out / "generated_truth.png", out / "generated_overlay.png"],
-            PICTURES / "generated-truth.png",
+            PICTURES / "generated-truth.jpg",
         )
 
 
@@ -49,8 +49,8 @@ def save(paths: list[Path], target: Path) -> None:
     for picture in shown:
         whole.paste(picture, (left, 0))
         left += picture.width + gap
-    # Few colours keep the repository small; the pictures are flat overlays and need no more.
-    whole.quantize(128, dither=Image.Dither.NONE).save(target, optimize=True)
+    # JPEG, since a palette that is small enough mixes the colours of the classes up.
+    whole.save(target, quality=88, subsampling=0, optimize=True)
     print(f"{target}: {whole.width} x {whole.height}, {target.stat().st_size / 1e3:.0f} kB")
 
 

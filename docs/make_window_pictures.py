@@ -21,7 +21,7 @@ PATIENCE = 300.0
 
 
 def main() -> None:
-    """Write ``segment-dock.png`` and ``evaluate-dock.png``."""
+    """Write ``segment-dock.jpg`` and ``evaluate-dock.jpg``."""
     PICTURES.mkdir(exist_ok=True)
     viewer = napari.Viewer()
     viewer.window.resize(*SIZE)
@@ -37,7 +37,7 @@ def main() -> None:
     viewer.window.resize(*SIZE)
     viewer.reset_view()
     wait(1)
-    save(viewer, PICTURES / "segment-dock.png")
+    save(viewer, PICTURES / "segment-dock.jpg")
     _, evaluate = viewer.window.add_plugin_dock_widget("napari-coseg", "Evaluate", tabify=True)
     wait(1)
     evaluate.start()
@@ -46,7 +46,7 @@ def main() -> None:
         layer.visible = layer is viewer.layers[0] or layer is viewer.layers[-1]
     viewer.window.resize(*SIZE)
     wait(1)
-    save(viewer, PICTURES / "evaluate-dock.png")
+    save(viewer, PICTURES / "evaluate-dock.jpg")
     viewer.close()
     assert "torch" not in sys.modules
 
@@ -60,9 +60,9 @@ def wait(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
 
 
 def save(viewer: napari.Viewer, path: Path) -> None:
-    """Save the window with a palette, which keeps the repository small."""
+    """Save the window as JPEG: a palette would mix the colours of the classes up."""
     picture = Image.fromarray(viewer.screenshot(canvas_only=False)[..., :3])
-    picture.quantize(256, kmeans=4, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.save(path, quality=88, subsampling=0, optimize=True)
     print(f"{path}: {picture.width} x {picture.height}, {path.stat().st_size / 1e3:.0f} kB")
 
 
