@@ -133,6 +133,19 @@ def test_the_legend_counts(layers: list) -> None:
     assert instances[0].area_um2 == 1.0
 
 
+def test_objects_without_a_class_are_counted_too(layers: list) -> None:
+    _, instances = layers
+    before = sum(row.count or 0 for row in legend_rows(instances))
+    features = instances.features.copy()
+    features.loc[0, "class"] = 0
+    instances.features = features
+    rows = legend_rows(instances)
+    assert (rows[-1].id, rows[-1].name, rows[-1].count) == (0, "no class", 1)
+    assert sum(row.count or 0 for row in rows) == before
+    colour_layer(instances, {0})
+    assert instances.get_color(int(features["index"][0]))[3] == 0
+
+
 def test_an_object_in_words(layers: list) -> None:
     regions, instances = layers
     assert describe_object(instances, 1) == "Object 1 · a 0.90 · 1 µm² · in g"

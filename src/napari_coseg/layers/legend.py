@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_coseg.layers.results import class_table, own_facts
-from napari_coseg.types import RGB
+from napari_coseg.types import RGB, ClassInfo
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def format_area(pixels: float, square_micrometres: float | None) -> str:
 
 
 def legend_rows(layer: Any) -> list[LegendRow]:
-    """Return a row a class of one of our layers."""
+    """Return a row a class of one of our layers, and one for objects without a class."""
     facts = own_facts(layer)
     if facts is None:
         return []
@@ -60,6 +60,9 @@ def legend_rows(layer: Any) -> list[LegendRow]:
         kinds = layer.features["class"].to_numpy(np.int64)
         area = np.bincount(kinds, layer.features["area_px"].to_numpy(), len(classes) + 1)
         counts = list(np.bincount(kinds, minlength=len(classes) + 1).tolist())
+    shown = list(classes)
+    if counts[0]:
+        shown.append(ClassInfo(0, "no class", classes.colour_of(0)))
     return [
         LegendRow(
             info.id,
@@ -69,7 +72,7 @@ def legend_rows(layer: Any) -> list[LegendRow]:
             int(area[info.id]),
             None if pixel is None else float(area[info.id]) * pixel,
         )
-        for info in classes
+        for info in shown
     ]
 
 
