@@ -134,6 +134,18 @@ def test_a_table_says_in_which_region_a_painted_object_lies(tmp_path: Path) -> N
     assert set(read_objects(tmp_path / "x_objects.csv")["region_name"]) == {"stroma"}
 
 
+def test_nothing_found_is_written_and_read_too(make_napari_viewer: Any, tmp_path: Path) -> None:
+    layer = instances()
+    layer.data = np.zeros_like(layer.data)
+    export(tmp_path / "e", [labelled(*parts(layer)[:2])])
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((60, 80)), name="e")
+    (back,) = viewer.open(tmp_path / "e_instances.tif", plugin="napari-coseg")
+    assert not back.data.any()
+    (points,) = viewer.open(tmp_path / "e_objects.csv", plugin="napari-coseg")
+    assert len(points.data) == 0
+
+
 def test_labels_of_anybody(tmp_path: Path) -> None:
     layer = Labels(blobs(2)[None], name="mine")
     write_outlines(str(tmp_path / "m.geojson"), [parts(layer)])

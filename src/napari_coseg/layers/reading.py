@@ -179,7 +179,8 @@ def _fits(reach: tuple[int, int], shape: tuple[int, int]) -> bool:
 
 
 def _holds(shape: tuple[int, int], objects: pd.DataFrame) -> bool:
-    return _fits((int(objects["row1"].max() or 0), int(objects["column1"].max() or 0)), shape)
+    reach = max(objects["row1"], default=0), max(objects["column1"], default=0)
+    return _fits((int(reach[0]), int(reach[1])), shape)
 
 
 def _geometry(image: Any) -> dict[str, Any]:

@@ -156,11 +156,12 @@ def point_layer(
     objects: pd.DataFrame, classes: ClassTable, name: str, mpp: float | None
 ) -> LayerData:
     """Return an object table as points at the objects' centres, coloured by class."""
-    colours = [(*classes.colour_of(int(kind)), 255) for kind in objects["class"]]
+    colours = class_colours(objects["class"].to_numpy(np.int64), classes)
     attributes: dict[str, Any] = {
         "name": name,
         "features": objects.rename(columns={"label": "index"}).reset_index(drop=True),
-        "face_color": np.array(colours, float).reshape(-1, 4) / 255,
+        # napari takes no empty list of colours.
+        "face_color": colours if len(colours) else "white",
         "border_width": 0,
         "size": 6,
         **geometry(mpp),
