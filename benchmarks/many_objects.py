@@ -122,7 +122,7 @@ def measure(result: PanopticResult, clicks: int, profile: AbstractContextManager
     with profile:
         print(line("shown by class", draws.timed(show), SHOW))
     live(2)
-    layer = dock.results.layers[0]
+    layer = dock.results.layers[-1]
     legend = dock.results._legend
     group = legend.topLevelItem(0)
     with profile:
@@ -174,7 +174,7 @@ def toggle(item: Any) -> None:
 def check(layer: Any, result: PanopticResult, hidden: int) -> None:
     """See that a class is hidden and the others are not: fast and wrong is no use."""
     for row in result.objects.groupby("class").first().itertuples():
-        alpha = float(layer.get_color(int(row.label))[3])
+        alpha = float(layer.get_color(int(layer.data[round(row.row), round(row.column)]))[3])
         assert (alpha == 0) == (row.Index == hidden), (row.Index, alpha)
 
 

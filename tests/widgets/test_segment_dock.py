@@ -498,3 +498,40 @@ def test_channels_come_last(
     dock.start()
     assert client.asked[-1][1].shape == (40, 50)
     dock.cancel()
+
+
+def test_very_many_objects(dock: SegmentDock, viewer: Any, tmp_path: Path, qtbot: Any) -> None:
+    from types import SimpleNamespace
+
+    from qtpy.QtCore import Qt
+
+    from napari_coseg.widgets.evaluate_dock import EvaluateDock
+    from tests.layers.test_crowds import crowd, layers
+
+    regions, ids, picture = layers(crowd())
+    panel = dock.results
+    panel.add([regions, ids, picture])
+    assert panel._legend.topLevelItemCount() == 2
+    event = SimpleNamespace(position=(0.5, 0.5), view_direction=None, dims_displayed=(0, 1))
+    assert panel._words_at(event).startswith(f"Object {ids.data[1, 1]} · a")
+    event.position = (-50, -50)
+    assert panel._words_at(event) == ""
+    panel._legend.topLevelItem(1).child(0).setCheckState(0, Qt.CheckState.Unchecked)
+    assert picture.get_color(int(picture.data[1, 1]))[3] == 0
+    panel._colour_by.setCurrentIndex(1)
+    assert picture.data[1, 1] == 0
+    panel._colour_by.setCurrentIndex(0)
+    assert picture.data[1, 1] > 0
+    # Which of two layers a person has chosen to see comes back with the run.
+    panel.add(layers(crowd()))
+    assert not any(layer.visible for layer in (regions, ids, picture))
+    panel.undo()
+    assert [layer.visible for layer in (regions, ids, picture)] == [True, False, True]
+    panel.export(tmp_path)
+    qtbot.waitUntil(lambda: panel._exporting is None, timeout=20_000)
+    assert len(list(tmp_path.iterdir())) == 4
+    judge = EvaluateDock(viewer)
+    qtbot.addWidget(judge)
+    offered = [judge._prediction.itemText(i) for i in range(judge._prediction.count())]
+    judge.close()
+    assert offered == [regions.name, ids.name]

@@ -76,6 +76,32 @@ def legend_rows(layer: Any) -> list[LegendRow]:
     ]
 
 
+def label_at(layer: Any, event: Any) -> int:
+    """Return the label of a Labels layer under the mouse, 0 where there is none.
+
+    Parameters
+    ----------
+    layer : Labels layer
+        Hidden, or not.
+    event : mouse event of the viewer
+    """
+    if layer.visible:
+        found = layer.get_value(
+            event.position,
+            view_direction=event.view_direction,
+            dims_displayed=list(event.dims_displayed),
+            world=True,
+        )
+        return int(found or 0)
+    if len(event.dims_displayed) > 2:
+        # What a ray meets first is known for what is drawn alone.
+        return 0
+    place = np.round(layer.world_to_data(event.position[-layer.ndim :])).astype(int)
+    if (place < 0).any() or (place >= layer.data.shape).any():
+        return 0
+    return int(layer.data[tuple(place)])
+
+
 def describe_object(layer: Any, label: int) -> str | None:
     """Say in one line what a label of one of our layers is; None where there is none."""
     facts = own_facts(layer)

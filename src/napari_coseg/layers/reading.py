@@ -20,6 +20,7 @@ from napari_coseg.imaging.labels import read_label_classes, read_labels
 from napari_coseg.imaging.pixel_size import read_mpp
 from napari_coseg.imaging.result_files import ENDINGS
 from napari_coseg.imaging.tables import classes_named_in, read_objects
+from napari_coseg.layers.crowds import is_crowd, picture_layer
 from napari_coseg.layers.tuples import (
     LayerData,
     instance_layer,
@@ -78,7 +79,7 @@ def read_outlines(path: str) -> list[LayerData]:
         ("instances", outlines.instances, outlines.instance_classes),
     ):
         if labels is not None:
-            layers.append(_layer(role, labels, outlines.objects, classes, file, _OUTLINES, image))
+            layers += _layers(role, labels, outlines.objects, classes, file, _OUTLINES, image)
     if outlines.skipped:
         show_warning(f"{file.name}: {outlines.skipped:,} points or lines were left out.")
     return layers
@@ -86,12 +87,12 @@ def read_outlines(path: str) -> list[LayerData]:
 
 def read_region_file(path: str) -> list[LayerData]:
     """Read a label TIFF of regions."""
-    return [_label_file(Path(path), "regions", _REGIONS)]
+    return _label_file(Path(path), "regions", _REGIONS)
 
 
 def read_instance_file(path: str) -> list[LayerData]:
     """Read a label TIFF of objects, with the table beside it."""
-    return [_label_file(Path(path), "instances", _INSTANCES)]
+    return _label_file(Path(path), "instances", _INSTANCES)
 
 
 def read_table(path: str) -> list[LayerData]:
@@ -105,7 +106,7 @@ def read_table(path: str) -> list[LayerData]:
     return [(data, {**attributes, **_geometry(image)}, kind)]
 
 
-def _label_file(file: Path, role: str, ending: str) -> LayerData:
+def _label_file(file: Path, role: str, ending: str) -> list[LayerData]:
     labels = read_labels(file)
     base = _base(file, ending)
     objects = empty_objects()
@@ -124,10 +125,10 @@ def _label_file(file: Path, role: str, ending: str) -> LayerData:
             raise CosegError(f"{file.name} has region ids up to {labels.max()}: at most 255 fit.")
         labels = labels.astype(np.uint8)
     image = _image_of(base, lambda shape: shape == labels.shape)
-    return _layer(role, labels, objects, classes or ClassTable(), file, ending, image)
+    return _layers(role, labels, objects, classes or ClassTable(), file, ending, image)
 
 
-def _layer(
+def _layers(
     role: str,
     labels: Any,
     objects: pd.DataFrame,
@@ -135,7 +136,7 @@ def _layer(
     file: Path,
     ending: str,
     image: Any,
-) -> LayerData:
+) -> list[LayerData]:
     # A GeoJSON file has no pixel size of its own.
     mpp = None if ending == _OUTLINES else read_mpp(file)
     name = f"{_base(file, ending)} {role}"
@@ -144,7 +145,10 @@ def _layer(
         data, attributes, kind = region_layer(labels, classes, name, mpp, **metadata)
     else:
         data, attributes, kind = instance_layer(labels, objects, classes, name, mpp, **metadata)
-    return data, {**attributes, **_geometry(image)}, kind
+    layers = [(data, {**attributes, **_geometry(image)}, kind)]
+    if role == "instances" and is_crowd(data):
+        layers.append(picture_layer(layers[0]))
+    return layers
 
 
 def _base(file: Path, ending: str) -> str:

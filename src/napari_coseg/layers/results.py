@@ -12,6 +12,7 @@ import pandas as pd
 from napari.layers import Layer
 
 from napari_coseg.imaging.palette import object_colours
+from napari_coseg.layers.crowds import is_crowd, picture_layer
 from napari_coseg.layers.planes import Box, Stack
 from napari_coseg.layers.tuples import (
     METADATA,
@@ -66,18 +67,18 @@ def result_layers(
     Returns
     -------
     list of Labels layers
-        Named after the image.
+        Named after the image; where there are very many objects, a picture of them is the last.
     """
     first = results[0]
     order = np.argsort([*stack.leading, *stack.spatial])
     leading = stack.axes if place.index is None else (1,) * len(stack.axes)
     size = (place.box[2] - place.box[0], place.box[3] - place.box[1])
     geometry = _geometry(image, stack, place)
-    layers = []
+    made = []
     if first.regions is not None:
         regions = np.stack([r.regions for r in results if r.regions is not None])
-        layers.append(
-            _layer(
+        made.append(
+            _placed(
                 region_layer(
                     regions.reshape(*leading, *size).transpose(order),
                     first.region_classes,
@@ -90,8 +91,8 @@ def result_layers(
         )
     if first.instances is not None:
         labels, objects = _joined(results)
-        layers.append(
-            _layer(
+        made.append(
+            _placed(
                 instance_layer(
                     labels.reshape(*leading, *size).transpose(order),
                     objects,
@@ -103,14 +104,16 @@ def result_layers(
                 _facts("instances", first, stack, place),
             )
         )
-    return layers
+        if is_crowd(made[-1][0]):
+            made.append(picture_layer(made[-1]))
+    return [Layer.create(*data) for data in made]
 
 
-def _layer(data: LayerData, geometry: dict[str, Any], facts: dict[str, Any]) -> Layer:
+def _placed(data: LayerData, geometry: dict[str, Any], facts: dict[str, Any]) -> LayerData:
     labels, attributes, kind = data
     for name in ("scale", "units", "axis_labels"):
         attributes.pop(name, None)
-    return Layer.create(labels, {**attributes, **geometry, "metadata": facts}, kind)
+    return labels, {**attributes, **geometry, "metadata": facts}, kind
 
 
 def _facts(role: str, result: PanopticResult, stack: Stack, place: Place) -> dict[str, Any]:
@@ -146,6 +149,9 @@ def _geometry(image: Any, stack: Stack, place: Place) -> dict[str, Any]:
 
 def _joined(results: Sequence[PanopticResult]) -> tuple[npt.NDArray[np.int32], pd.DataFrame]:
     """Put planes on each other; ids go on from plane to plane."""
+    if len(results) == 1 and results[0].instances is not None:
+        # Without a copy: it may be large.
+        return results[0].instances[np.newaxis], results[0].objects.reset_index(drop=True)
     planes, tables = [], []
     count = 0
     for number, result in enumerate(results):
@@ -154,8 +160,7 @@ def _joined(results: Sequence[PanopticResult]) -> tuple[npt.NDArray[np.int32], p
         if count:
             labels = np.where(labels > 0, labels + np.int32(count), 0).astype(np.int32)
         objects = result.objects.assign(label=result.objects["label"] + count)
-        if len(results) > 1:
-            objects.insert(1, "plane", number)
+        objects.insert(1, "plane", number)
         planes.append(labels)
         tables.append(objects)
         count += len(objects)
@@ -169,7 +174,7 @@ def own_facts(layer: Any) -> dict[str, Any] | None:
 
 
 def role_of(layer: Any) -> str:
-    """Return "regions" or "instances" for one of our layers, else an empty string."""
+    """Return "regions", "instances" or "picture" for one of our layers, else an empty string."""
     return str((own_facts(layer) or {}).get("role", ""))
 
 
@@ -184,6 +189,7 @@ def colour_layer(layer: Any, hidden: Collection[int] = (), *, by_object: bool = 
     Parameters
     ----------
     layer : Labels layer
+        Of regions, or of instances that are no crowd.
     hidden : collection of int
         Class ids.
     by_object : bool

@@ -125,7 +125,8 @@ def instance_layer(
     Parameters
     ----------
     instances : ndarray of int32, (rows, columns)
-        Object ids, none negative; in 16 bits in the layer where these are enough.
+        Object ids, none negative; in 16 bits in the layer where these are enough, else the layer
+        is hidden.
     objects : DataFrame
         One row an object: `label`, `class` and whatever else is known. The column `label`
         becomes `index`, by which napari finds a label's row.
@@ -139,16 +140,16 @@ def instance_layer(
         Kept with the layer.
     """
     features = objects.rename(columns={"label": "index"}).reset_index(drop=True)
+    attributes = {"name": name, "features": features, "metadata": metadata, **geometry(mpp)}
     if int(instances.max(initial=0)) <= NARROW:
         instances = instances.astype(np.uint16)
-    labels, kinds = (features[column].to_numpy(int) for column in ("index", "class"))
-    attributes = {
-        "name": name,
-        "features": features,
-        "colormap": label_colours(labels, class_colours(kinds, classes), instances.dtype),
-        "metadata": metadata,
-        **geometry(mpp),
-    }
+        labels, kinds = (features[column].to_numpy(int) for column in ("index", "class"))
+        attributes["colormap"] = label_colours(
+            labels, class_colours(kinds, classes), instances.dtype
+        )
+    else:
+        # `napari_coseg.layers.crowds` makes the layer that is seen instead.
+        attributes["visible"] = False
     return instances, attributes, "labels"
 
 

@@ -19,6 +19,7 @@ from napari_coseg.imaging.labels import write_label_tiff
 from napari_coseg.imaging.objects import object_table
 from napari_coseg.imaging.result_files import ENDINGS, result_paths, write_results
 from napari_coseg.imaging.tables import classes_named_in, write_objects
+from napari_coseg.layers.crowds import PICTURE
 from napari_coseg.layers.physical import mpp_of
 from napari_coseg.layers.tuples import METADATA, listed_classes
 from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, empty_objects
@@ -61,7 +62,9 @@ def write_outlines(path: str, layers: list[FullLayerData]) -> list[str]:
     CosegError
         If there are two layers of one kind, layers of different images, or more than a plane.
     """
-    regions, instances = _pair([labelled(data, attributes) for data, attributes, _ in layers])
+    # A picture stands for objects whose layer holds the outlines.
+    own = [one for one in layers if len(layers) == 1 or not _is_picture(one[1])]
+    regions, instances = _pair([labelled(data, attributes) for data, attributes, _ in own])
     one = instances or regions
     assert one is not None
     target = Path(path)
@@ -168,9 +171,13 @@ def labelled(data: Any, attributes: dict[str, Any]) -> Labelled:
     Raises
     ------
     CosegError
-        If the layer holds more than one plane.
+        If the layer holds more than one plane, or is the picture of another one.
     """
     name = str(attributes.get("name", "labels"))
+    if _is_picture(attributes):
+        raise CosegError(
+            f"{name} holds colours and no objects: save the hidden layer that it stands for."
+        )
     whole = data[0] if attributes.get("multiscale") else data
     planes = [length for length in whole.shape[:-2] if length != 1]
     if planes:
@@ -204,6 +211,11 @@ def labelled(data: Any, attributes: dict[str, Any]) -> Labelled:
         _two(own.get("origin"), 0.0),
         _two(own.get("step"), 1.0),
     )
+
+
+def _is_picture(attributes: dict[str, Any]) -> bool:
+    own = attributes.get("metadata", {}).get(METADATA) or {}
+    return own.get("role") == PICTURE
 
 
 def _two(values: Any, default: float) -> tuple[float, float]:

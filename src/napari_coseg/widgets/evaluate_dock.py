@@ -23,8 +23,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_coseg.imaging.files import atomic_path
+from napari_coseg.layers.crowds import PICTURE
 from napari_coseg.layers.errors import ERROR_CLASSES, error_layer
 from napari_coseg.layers.evaluation import Kind, Scored, kind_of, score_layers, side_of
+from napari_coseg.layers.results import role_of
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.background import in_background
 from napari_coseg.widgets.bars import BarDelegate
@@ -145,7 +147,9 @@ class EvaluateDock(Dock):
                 self._summary.to_csv(part, index=False)
 
     def _fill(self, event: object = None) -> None:
-        layers = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
+        layers = [
+            la for la in self._viewer.layers if isinstance(la, Labels) and role_of(la) != PICTURE
+        ]
         for box in (self._prediction, self._truth):
             before = box.currentData()
             box.blockSignals(True)

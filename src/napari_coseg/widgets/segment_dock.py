@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils import progress
 from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout
 
 from napari_coseg.layers.results import result_layers
+from napari_coseg.layers.warming import warm_up
 from napari_coseg.types import CosegError, PanopticResult
 from napari_coseg.widgets.parts import Dock, note
 from napari_coseg.widgets.planning import Planned, make_plan
@@ -63,6 +65,8 @@ class SegmentDock(Dock):
         shortcut.activated.connect(self.start)
         self._show_idle("")
         self._warm_up(self.form.model, self.form.device)
+        # Once the window stands still: it is for a result that is seconds away.
+        QTimer.singleShot(1000, warm_up)
 
     @property
     def running(self) -> bool:

@@ -17,7 +17,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_coseg.layers.legend import LegendRow, describe_object, legend_rows
+from napari_coseg.layers.crowds import PICTURE, paint_picture
+from napari_coseg.layers.legend import LegendRow, describe_object, label_at, legend_rows
 from napari_coseg.layers.results import colour_layer, own_facts, role_of
 from napari_coseg.layers.writing import export, free_base, labelled
 from napari_coseg.types import CosegError
@@ -36,10 +37,36 @@ class _Shown:
 
     layers: list[Layer]
     hidden: dict[str, set[int]] = field(default_factory=dict)
+    seen: list[Layer] = field(default_factory=list)
     _rows: dict[str, list[LegendRow]] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> list[Layer]:
+        """Layers with labels and facts of their own; without a picture that stands for one."""
+        return [layer for layer in self.layers if role_of(layer) != PICTURE]
+
+    @property
+    def picture(self) -> Layer | None:
+        return next((layer for layer in self.layers if role_of(layer) == PICTURE), None)
 
     def hidden_of(self, layer: Layer) -> set[int]:
         return self.hidden.get(role_of(layer), set())
+
+    def hide(self) -> None:
+        self.seen = [layer for layer in self.layers if layer.visible]
+        for layer in self.seen:
+            layer.visible = False
+
+    def show(self) -> None:
+        for layer in self.seen:
+            layer.visible = True
+
+    def colour(self, layer: Layer, by_object: bool) -> None:
+        hidden = self.hidden_of(layer)
+        if role_of(layer) == "instances" and self.picture is not None:
+            paint_picture(self.picture, layer, hidden, by_object=by_object)
+        else:
+            colour_layer(layer, hidden, by_object=by_object)
 
     def rows(self, layer: Layer) -> list[LegendRow]:
         """Count once: a region image may be large."""
@@ -98,13 +125,15 @@ class ResultsPanel(QWidget):
 
     def add(self, layers: list[Layer]) -> None:
         """Show the layers of a new run; those of the run before are hidden, not lost."""
-        for layer in self.layers:
-            layer.visible = False
+        if self._runs:
+            self._runs[-1].hide()
+        run = _Shown(list(layers))
         for layer in layers:
-            if role_of(layer) == "instances":
-                colour_layer(layer, by_object=self._colour_by.currentData())
+            # By class they come.
+            if role_of(layer) == "instances" and self._colour_by.currentData():
+                run.colour(layer, True)
             self._viewer.add_layer(layer)
-        self._runs.append(_Shown(list(layers)))
+        self._runs.append(run)
         self._refresh()
 
     def undo(self) -> None:
@@ -114,20 +143,21 @@ class ResultsPanel(QWidget):
         # Taken off the list first: layers that go are not looked at any more.
         for layer in self._runs.pop().layers:
             self._viewer.layers.remove(layer)
-        for layer in self.layers:
-            layer.visible = True
+        if self._runs:
+            self._runs[-1].show()
         self._refresh()
 
     def export(self, folder: Path) -> None:
         """Write the last run's layers into a folder, under a name that is free there."""
-        if self._exporting is not None or not self.layers:
+        if self._exporting is not None or not self._runs or not self._runs[-1].facts:
             return
         try:
-            taken = [labelled(*layer.as_layer_data_tuple()[:2]) for layer in self.layers]
+            taken = [labelled(*la.as_layer_data_tuple()[:2]) for la in self._runs[-1].facts]
         except CosegError as error:
             show_warning(str(error))
             return
-        base = free_base(folder, str((own_facts(self.layers[0]) or {}).get("image", "")))
+        image = (own_facts(self._runs[-1].facts[0]) or {}).get("image", "")
+        base = free_base(folder, str(image))
         self._export.setEnabled(False)
         self._exporting = in_background(
             lambda: export(base, taken),
@@ -145,7 +175,7 @@ class ResultsPanel(QWidget):
     def _on_exported(self) -> None:
         self._exporting = None
         with suppress(RuntimeError):  # the dock was closed meanwhile
-            self._export.setEnabled(bool(self.layers))
+            self._export.setEnabled(bool(self._runs and self._runs[-1].facts))
 
     def let_go(self) -> None:
         """Hear no more of the viewer."""
@@ -169,10 +199,10 @@ class ResultsPanel(QWidget):
             shown = self._runs[-1]
             groups = [
                 (role_of(la), role_of(la).capitalize(), shown.rows(la), shown.hidden_of(la))
-                for la in shown.layers
+                for la in shown.facts
             ]
         self._legend.show_rows(groups)
-        self._undo.setEnabled(bool(groups))
+        self._undo.setEnabled(bool(self._runs))
         self._export.setEnabled(bool(groups) and self._exporting is None)
 
     def _on_hidden(self, role: str, hidden: set[int]) -> None:
@@ -181,24 +211,21 @@ class ResultsPanel(QWidget):
         self._recolour()
 
     def _recolour(self, index: object = None) -> None:
-        for layer in self.layers:
-            hidden = self._runs[-1].hidden_of(layer)
-            colour_layer(layer, hidden, by_object=self._colour_by.currentData())
+        if self._runs:
+            for layer in self._runs[-1].facts:
+                self._runs[-1].colour(layer, self._colour_by.currentData())
 
     def _on_mouse(self, viewer: napari.viewer.Viewer, event: Any) -> None:
         self._under_cursor.setText(self._words_at(event))
 
     def _words_at(self, event: Any) -> str:
-        for layer in reversed(self.layers):
-            if not layer.visible:
-                continue
-            label = layer.get_value(
-                event.position,
-                view_direction=event.view_direction,
-                dims_displayed=list(event.dims_displayed),
-                world=True,
-            )
-            words = describe_object(layer, int(label or 0))
-            if words:
-                return words
+        if not self._runs:
+            return ""
+        run = self._runs[-1]
+        for layer in reversed(run.facts):
+            stands = run.picture if run.picture and role_of(layer) == "instances" else layer
+            if stands.visible or layer.visible:
+                words = describe_object(layer, label_at(layer, event))
+                if words:
+                    return words
         return ""
