@@ -37,7 +37,7 @@ class InThread:
 
     def __init__(self, *, stay: bool = False) -> None:
         self.keys = KEYS
-        self.starts = 0
+        self.starts = self.spares = 0
         self.engine = FakeEngine()
         self.stay = stay
         self.host: Host | None = None
@@ -67,6 +67,14 @@ class InThread:
         if self.host is not None:
             self.host.stop()
         self.host = None
+
+    def close(self) -> None:
+        """End it for good."""
+        self.kill()
+
+    def keep_spare(self) -> None:
+        """Count how often it is asked for."""
+        self.spares += 1
 
     def die(self) -> None:
         """End it as a crash would: the client has not asked for it."""
@@ -425,3 +433,13 @@ def test_who_listens_badly_does_not_end_the_connection(client: Client) -> None:
     pending = client.segment(ArraySource(picture()), request(), Handlers(gone, gone, gone))
     assert pending.future.result(WAIT).regions is not None
     client.describe().result(WAIT)
+
+
+def test_a_spare_host_is_wanted_after_work_alone(
+    client: Client, host: InThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_coseg.worker.client.REST", 0.0)
+    assert host.spares == 0
+    source = ArraySource(picture())
+    client.segment(source, request()).future.result(WAIT)
+    wait_for(lambda: host.spares > 0)

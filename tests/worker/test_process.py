@@ -21,6 +21,7 @@ from napari_coseg.inference.panoptic import segment_image
 from napari_coseg.models.coseg.network import CosegNetwork
 from napari_coseg.types import CosegError
 from napari_coseg.weights.loading import load_model, save_model
+from napari_coseg.worker import client as client_module
 from napari_coseg.worker import launcher
 from napari_coseg.worker.client import Client
 from napari_coseg.worker.launcher import LocalHost
@@ -98,6 +99,52 @@ def test_a_killed_host_is_replaced_in_the_middle_of_a_run(
     assert np.array_equal(first.instances, again.instances)
     assert client.host.pid != pid
     assert len(notices) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is Unix's")
+def test_a_spare_process_takes_over(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "REST", 0.0)
+    host, notices = LocalHost(), list[str]()
+    client = Client(host, notices.append)
+    try:
+        client.load(str(weights), "cpu").result(WAIT)
+        first = host.pid
+        end = time.monotonic() + WAIT
+        while host.spare_pid is None:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        spare = host.spare_pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        image = picture(90, 140)
+        done = client.segment(ArraySource(image), request(weights, image)).future.result(WAIT)
+        assert done.instances is not None
+        assert host.pid == spare != first
+    finally:
+        client.close()
+    assert (host.pid, host.spare_pid) == (None, None)
+    assert not _runs(spare)
+
+
+def test_a_spare_process_that_has_gone_is_no_loss() -> None:
+    host = LocalHost()
+    host.keep_spare()
+    spare = host.spare_pid
+    assert spare is not None
+    os.kill(spare, signal.SIGTERM)
+    try:
+        assert host.start().address.startswith("tcp://127.0.0.1:")
+        assert host.pid not in (None, spare)
+    finally:
+        host.close()
+
+
+def test_a_machine_short_of_memory_has_no_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "_SPARE_MEMORY", 1 << 60)
+    host = LocalHost()
+    host.keep_spare()
+    assert host.spare_pid is None
+    host.close()
 
 
 def test_a_host_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 """The host's process: ``python -P -m napari_coseg.worker``, started by `launcher`.
 
-The first line of standard input is JSON with the client's public key; the first line of standard
-output is JSON with the address and the host's public key. Afterwards standard input stays open as
-long as the client lives: its end is the host's end, however the client went.
+The first line of standard input is JSON with the client's public key, and whether torch is to be
+imported before anything is asked for; the first line of standard output is JSON with the address
+and the host's public key. Afterwards standard input stays open as long as the client lives: its
+end is the host's end, however the client went.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ def main() -> int:
     # Ctrl-C in a terminal goes to the client's whole group; the client says what becomes of us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        client = json.loads(sys.stdin.buffer.readline()).get("client")
+        words = json.loads(sys.stdin.buffer.readline())
+        client, warm = words.get("client"), bool(words.get("warm"))
     except (ValueError, AttributeError):
-        client = None
+        client, warm = None, False
     if not is_key(client):
         print("This is the model worker of napari-coseg, which starts it itself.", file=sys.stderr)
         return 2
-    host = Host(KeyPair.new(), [client])
+    host = Host(KeyPair.new(), [client], warm=warm)
     report = {"address": host.endpoint.address, "public": host.endpoint.public}
     print(json.dumps(report), flush=True)
     threading.Thread(target=_leave_with_client, name="stdin", daemon=True).start()

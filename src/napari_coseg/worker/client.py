@@ -30,6 +30,8 @@ CANCEL_TIME = 15.0
 PING = 5.0
 #: Seconds of silence after which a host counts as lost, and until it must have said welcome.
 SILENCE, WELCOME = 30.0, 15.0
+#: Seconds without work after which a spare host is made ready.
+REST = 4.0
 
 
 class HostLost(CosegError):
@@ -66,6 +68,7 @@ class Client:
         # Reading an image may take long (a disk, a network): neither the GUI nor cancel waits.
         self._readers = ThreadPoolExecutor(2, "pixels")
         self._line: Line | None = None
+        self._rested: float | None = None
 
     def describe(self) -> Future[dict[str, Any]]:
         """Ask for device, versions, cores."""
@@ -113,7 +116,7 @@ class Client:
             self._outbox.put(Message("shutdown"))
             thread.join(timeout=5)
         self._readers.shutdown(wait=False, cancel_futures=True)
-        self._host.kill()
+        self._host.close()
 
     @property
     def closed(self) -> bool:
@@ -164,6 +167,7 @@ class Client:
         if self._line is not None:
             poller.register(self._line.socket, zmq.POLLIN)
         poller.poll(200 if self._pending else 2000)
+        self._rest()
         for item in self._outbox.drain():
             if isinstance(item, Message):
                 if self._line is not None and item.request in self._pending:
@@ -183,6 +187,15 @@ class Client:
             self._lose(str(error))
             return
         self._look_after(self._line)
+
+    def _rest(self) -> None:
+        """Once work has been done and nothing is asked for: a spare host for the next time."""
+        if self._pending or self._line is None or not self._line.welcome:
+            self._rested = None
+        elif self._rested is None:
+            self._rested = time.monotonic()
+        elif self._line.worked and time.monotonic() - self._rested > REST:
+            self._host.keep_spare()
 
     def _connect(self) -> None:
         try:

@@ -69,6 +69,12 @@ class Engine:
                 },
             )
 
+    def warm_up(self) -> None:
+        """Import what the first request would import: most of its time."""
+        import napari_coseg.inference.panoptic
+        import napari_coseg.inference.stream
+        import napari_coseg.weights.loading  # noqa: F401
+
     def release(self) -> None:
         """Forget all models and give the device's memory back."""
         if not self._models:

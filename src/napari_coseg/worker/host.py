@@ -65,6 +65,8 @@ class Host:
         What does the work.
     stay : bool
         Whether clients may not end the host (``napari-coseg serve``).
+    warm : bool
+        Whether torch is imported before anything is asked for.
 
     Raises
     ------
@@ -80,6 +82,7 @@ class Host:
         *,
         engine: Engine | None = None,
         stay: bool = False,
+        warm: bool = False,
     ) -> None:
         self._context = zmq.Context()
         self._authenticator = ThreadAuthenticator(self._context)
@@ -100,6 +103,7 @@ class Host:
         self.endpoint = Endpoint(bound.rstrip(b"\0").decode(), keys.public)
         self._engine = engine or Engine()
         self._stay = stay
+        self._warm = warm
         self._outbox: Outbox[tuple[bytes, Frames]] = Outbox()
         self._turns = Turns()
         self._seen: dict[bytes, float] = {}
@@ -136,6 +140,8 @@ class Host:
             self._context.term()
 
     def _compute(self) -> None:
+        if self._warm:
+            self._engine.warm_up()
         while not self._turns.closed:
             job = self._turns.take(IDLE)
             try:

@@ -12,6 +12,8 @@ import threading
 from collections import deque
 from typing import IO
 
+import psutil
+
 from napari_coseg.types import CosegError
 from napari_coseg.worker.keys import Endpoint, KeyPair, is_key
 
@@ -20,6 +22,97 @@ _log = logging.getLogger(__name__)
 #: Seconds until a host must have reported; a cold disk makes Python's start slow.
 START_TIME = 60.0
 _NICENESS = 5
+# A spare process is kept where so many bytes of memory are free.
+_SPARE_MEMORY = 4 << 30
+
+
+class _Process:
+    """A host's process, from its start to its end.
+
+    Parameters
+    ----------
+    keys : KeyPair
+        Of the one client that it serves.
+    warm : bool
+        Whether it imports torch before it is asked for anything.
+    """
+
+    def __init__(self, keys: KeyPair, *, warm: bool = False) -> None:
+        self._last_words: deque[str] = deque(maxlen=20)
+        lower = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)  # Windows alone has it
+        # A new session: Ctrl-C in the terminal of a script is for the script.
+        self._process = process = subprocess.Popen(
+            # -P: a file torch.py in the folder where a person works must not be imported.
+            [sys.executable, "-P", "-m", "napari_coseg.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            creationflags=lower,
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        assert process.stderr is not None
+        _lower_priority(process.pid)
+        threading.Thread(target=self._listen, args=(process.stderr,), daemon=True).start()
+        words = {"client": keys.public, "warm": warm}
+        with contextlib.suppress(OSError):
+            process.stdin.write(json.dumps(words).encode() + b"\n")
+            process.stdin.flush()
+
+    def report(self) -> Endpoint:
+        """Wait for its report.
+
+        Raises
+        ------
+        CosegError
+            If it ends, or says nothing, before it is there; it is killed then.
+        """
+        process = self._process
+        assert process.stdout is not None
+        # Ends the wait for a report that never comes.
+        watch = threading.Timer(START_TIME, process.kill)
+        watch.daemon = True
+        watch.start()
+        try:
+            report = json.loads(process.stdout.readline() or b"null")
+        except (OSError, ValueError):
+            report = None
+        finally:
+            watch.cancel()
+        if not isinstance(report, dict) or not is_key(report.get("public")):
+            self.kill()
+            raise CosegError(f"The model worker does not start: {self.last_words()}")
+        threading.Thread(target=self._listen, args=(process.stdout,), daemon=True).start()
+        return Endpoint(str(report["address"]), str(report["public"]))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def last_words(self) -> str:
+        return " ".join(list(self._last_words)[-3:]) or "it said nothing."
+
+    def kill(self) -> None:
+        process = self._process
+        with contextlib.suppress(OSError):
+            process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def _listen(self, stream: IO[bytes]) -> None:
+        # A pipe that nobody empties would stop the host once it is full.
+        with contextlib.suppress(OSError, ValueError):
+            for line in stream:
+                text = line.decode(errors="replace").rstrip()
+                self._last_words.append(text)
+                _log.debug("worker: %s", text)
 
 
 class LocalHost:
@@ -36,11 +129,12 @@ class LocalHost:
 
     def __init__(self) -> None:
         self.keys = KeyPair.new()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._last_words: deque[str] = deque(maxlen=20)
+        self._process: _Process | None = None
+        self._spare: _Process | None = None
+        self._words = ""
 
     def start(self) -> Endpoint:
-        """Start the process and wait for its report.
+        """Start the process, or take the spare one, and wait for its report.
 
         Raises
         ------
@@ -48,76 +142,69 @@ class LocalHost:
             If it ends, or says nothing, before it is there.
         """
         self.kill()
-        self._last_words.clear()
-        lower = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)  # Windows alone has it
-        # A new session: Ctrl-C in the terminal of a script is for the script.
-        process = self._process = subprocess.Popen(
-            # -P: a file torch.py in the folder where a person works must not be imported.
-            [sys.executable, "-P", "-m", "napari_coseg.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            creationflags=lower,
-            start_new_session=True,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        _lower_priority(process.pid)
-        threading.Thread(target=self._listen, args=(process.stderr,), daemon=True).start()
-        # Ends the wait for a report that never comes.
-        watch = threading.Timer(START_TIME, process.kill)
-        watch.daemon = True
-        watch.start()
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            try:
+                endpoint = spare.report()
+            except CosegError:
+                _log.debug("The spare model worker had gone: %s", spare.last_words())
+            else:
+                self._process = spare
+                return endpoint
+        self._process = _Process(self.keys)
         try:
-            process.stdin.write(json.dumps({"client": self.keys.public}).encode() + b"\n")
-            process.stdin.flush()
-            report = json.loads(process.stdout.readline() or b"null")
-        except (OSError, ValueError):
-            report = None
-        finally:
-            watch.cancel()
-        if not isinstance(report, dict) or not is_key(report.get("public")):
+            return self._process.report()
+        except CosegError:
             self.kill()
-            raise CosegError(f"The model worker does not start: {self.last_words()}")
-        threading.Thread(target=self._listen, args=(process.stdout,), daemon=True).start()
-        return Endpoint(str(report["address"]), str(report["public"]))
+            raise
+
+    def keep_spare(self) -> None:
+        """Have a second process ready, torch imported, in case that the first one is lost.
+
+        It takes about half a gigabyte, so that a machine that is short of memory has none.
+        Returns at once.
+        """
+        # One that has gone by itself would go again.
+        if self._spare is not None or psutil.virtual_memory().available < _SPARE_MEMORY:
+            return
+        try:
+            self._spare = _Process(self.keys, warm=True)
+        except OSError as error:
+            _log.debug("There is no spare model worker: %s", error)
 
     @property
     def pid(self) -> int | None:
         """Number of the process, None where none runs."""
         process = self._process
-        return process.pid if process is not None and process.poll() is None else None
+        return process.pid if process is not None and process.alive else None
+
+    @property
+    def spare_pid(self) -> int | None:
+        """Number of the spare process, None where there is none."""
+        return self._spare.pid if self._spare is not None else None
 
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.alive
 
     def last_words(self) -> str:
         """Return the end of what it said on standard error."""
-        return " ".join(list(self._last_words)[-3:]) or "it said nothing."
+        return self._process.last_words() if self._process is not None else self._words
 
     def kill(self) -> None:
         """End the process at once."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(OSError):
+        if process is not None:
             process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+            self._words = process.last_words()
 
-    def _listen(self, stream: IO[bytes]) -> None:
-        # A pipe that nobody empties would stop the host once it is full.
-        with contextlib.suppress(OSError, ValueError):
-            for line in stream:
-                text = line.decode(errors="replace").rstrip()
-                self._last_words.append(text)
-                _log.debug("worker: %s", text)
+    def close(self) -> None:
+        """End the process, and the spare one."""
+        self.kill()
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.kill()
 
 
 class RemoteHost:
@@ -149,7 +236,13 @@ class RemoteHost:
         """Return where it was looked for."""
         return f"no answer from {self._endpoint.address}."
 
+    def keep_spare(self) -> None:
+        """Do nothing: it is not ours."""
+
     def kill(self) -> None:
+        """Do nothing: it is not ours."""
+
+    def close(self) -> None:
         """Do nothing: it is not ours."""
 
 

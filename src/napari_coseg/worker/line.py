@@ -24,6 +24,8 @@ class Line:
     ----------
     welcome : bool
         Whether the host has answered.
+    worked : bool
+        Whether it has done any work.
     opened, pinged : float
         Monotonic times.
     unanswered : float or None
@@ -40,7 +42,7 @@ class Line:
         self.socket.sndhwm = self.socket.rcvhwm = 0
         self.socket.linger = 200
         self.socket.connect(endpoint.address)
-        self.welcome = False
+        self.welcome = self.worked = False
         self.opened = self.pinged = time.monotonic()
         self.unanswered: float | None = None
         self.send(Message("hello"))
@@ -78,6 +80,7 @@ class Line:
             elif message.kind == "error" and not self.welcome:
                 raise ProtocolError(str(message.body.get("message")))
             else:
+                self.worked = self.worked or message.kind == "result"
                 messages.append(message)
 
     def close(self) -> None:
