@@ -2,7 +2,8 @@
 
 1. Messages alone: an image up and its labels down through encode, ZeroMQ with CURVE on the loopback
    and decode, to a process that computes nothing; and 100 MB one way, until a short answer says
-   that they were decoded.
+   that they were decoded. Encrypted, as to a host elsewhere, and with the image in shared memory,
+   as to a host of this machine.
 2. Cancelling: from `Client.cancel` of a large image until the next request has been answered.
 3. A host that is killed in the middle of a run: its result arrives, and is the same. And a host
    that is killed while it waits: until the next one has the model in memory.
@@ -25,6 +26,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +45,6 @@ from napari_coseg.worker.line import Line
 from napari_coseg.worker.pending import Handlers
 from napari_coseg.worker.protocol import (
     MAX_ARRAY,
-    REPLIES,
     REQUESTS,
     Message,
     decode,
@@ -51,6 +52,7 @@ from napari_coseg.worker.protocol import (
     smallest,
 )
 from napari_coseg.worker.requests import SegmentRequest
+from napari_coseg.worker.shelf import ShelfReader, make_folder, remove_folder
 
 ROUND_TRIP, ONE_WAY, CANCEL, RELOAD = 0.015, 0.25, 1.0, 1.0
 PATIENCE = 300.0
@@ -74,7 +76,10 @@ def main() -> int:
     say_load()
     good = True
     if "messages" in given.only:
-        messages(given.repeats)
+        folder = make_folder()
+        for shelf in (None, folder):
+            messages(given.repeats, shelf)
+        remove_folder(folder)
     if "cancel" in given.only:
         cancels(given.model, given.cancels)
     if "kill" in given.only:
@@ -107,6 +112,7 @@ def tile(side: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
 def echo() -> None:
     """Answer images with labels, in the child, until its input ends."""
     host = json.loads(sys.stdin.readline())
+    reader = ShelfReader(Path(host[2])) if host[2] else None
     socket = zmq.Context().socket(zmq.ROUTER)
     socket.curve_server = True
     socket.curve_publickey, socket.curve_secretkey = host[0].encode(), host[1].encode()
@@ -119,7 +125,10 @@ def echo() -> None:
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     while True:
         sender, *frames = socket.recv_multipart()
-        message = decode(frames, REQUESTS)
+        message = decode(frames, REQUESTS, reader)
+        if reader is not None and (blocks := reader.taken()):
+            read = encode(Message("read", "", {"blocks": blocks}))
+            socket.send_multipart([sender, *read])
         if message.kind == "hello":
             answer = encode(Message("welcome"))
         elif message.body.get("labels"):
@@ -133,8 +142,9 @@ def echo() -> None:
         socket.send_multipart([sender, *answer], copy=False)
 
 
-def messages(repeats: int) -> None:
-    """Measure messages alone."""
+def messages(repeats: int, shelf: Path | None) -> None:
+    """Measure messages alone; pictures go through shared memory where there is a folder for it."""
+    print(f"pictures go {'encrypted' if shelf is None else 'through shared memory'}:")
     image, labels = tile(SIDE)
     large = np.random.default_rng(0).integers(0, 256, LARGE, dtype=np.uint8)
     mine, theirs = KeyPair.new(), KeyPair.new()
@@ -146,16 +156,15 @@ def messages(repeats: int) -> None:
     )
     assert child.stdin is not None
     assert child.stdout is not None
-    child.stdin.write(json.dumps([theirs.public, theirs.secret]) + "\n")
+    child.stdin.write(json.dumps([theirs.public, theirs.secret, str(shelf or "")]) + "\n")
     child.stdin.flush()
-    connection = Line(Endpoint(child.stdout.readline().strip(), theirs.public), mine)
+    connection = Line(Endpoint(child.stdout.readline().strip(), theirs.public, shelf), mine)
 
     def asked(body: dict[str, Any], pixels: npt.NDArray[np.uint8]) -> Message:
         connection.send(Message("pixels", "r", body, {"pixels": pixels}))
         while True:
-            frames = connection.socket.recv_multipart()
-            message = decode(frames, REPLIES)
-            if message.kind != "welcome":
+            connection.socket.poll()
+            for message in connection.receive():
                 return message
 
     try:

@@ -22,7 +22,7 @@ from napari_coseg.worker.host import Host
 from napari_coseg.worker.keys import Endpoint, KeyPair
 from napari_coseg.worker.launcher import RemoteHost
 from napari_coseg.worker.pending import Handlers
-from napari_coseg.worker.protocol import REPLIES, Message, decode, encode
+from napari_coseg.worker.protocol import REPLIES, VERSION, Message, decode, encode
 from napari_coseg.worker.requests import SegmentRequest
 from tests.worker.fakes import FakeEngine
 
@@ -352,7 +352,13 @@ def test_garbage_does_not_hurt_the_host(client: Client, host: InThread) -> None:
         socket = raw_socket(context, host.host.endpoint)
         slow = encode(Message("segment", "s", request("slow").model_dump()))
         bomb = {"name": "a", "dtype": "|u1", "shape": [1 << 39, 1 << 39, 0], "codec": "raw"}
-        header = {"version": 1, "kind": "pixels", "request": "s", "body": {}, "arrays": [bomb]}
+        header = {
+            "version": VERSION,
+            "kind": "pixels",
+            "request": "s",
+            "body": {},
+            "arrays": [bomb],
+        }
         for frames in (
             [b"garbage"],
             [b""],
@@ -387,7 +393,7 @@ def test_garbage_does_not_hurt_the_host(client: Client, host: InThread) -> None:
 def test_a_host_of_another_version_says_so(host: InThread, monkeypatch: pytest.MonkeyPatch) -> None:
     def older(message: Message, **more: Any) -> Any:
         frames = encode(message, **more)
-        return [bytes(frames[0]).replace(b'"version":1', b'"version":0'), *frames[1:]]
+        return [bytes(frames[0]).replace(b'"version":%d' % VERSION, b'"version":0'), *frames[1:]]
 
     monkeypatch.setattr("napari_coseg.worker.host.encode", older)
     client = remote(host, host.start())

@@ -1,9 +1,9 @@
 """The host's process: ``python -P -m napari_coseg.worker``, started by `launcher`.
 
-The first line of standard input is JSON with the client's public key, and whether torch is to be
-imported before anything is asked for; the first line of standard output is JSON with the address
-and the host's public key. Afterwards standard input stays open as long as the client lives: its
-end is the host's end, however the client went.
+The first line of standard input is JSON with the client's public key, whether torch is to be
+imported before anything is asked for, and the folder for large arrays; the first line of standard
+output is JSON with the address and the host's public key. Afterwards standard input stays open as
+long as the client lives: its end is the host's end, however the client went.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from napari_coseg.worker.host import Host
 from napari_coseg.worker.keys import KeyPair, is_key
+from napari_coseg.worker.shelf import remove_folder
 
 
-def _leave_with_client() -> None:
+def _leave_with_client(shelf: Path | None) -> None:
     # Blocks until the client closes its end, or the system does so for it.
     while sys.stdin.buffer.read(4096):
         pass
+    # A client that was killed could not.
+    remove_folder(shelf)
     os._exit(0)
 
 
@@ -34,15 +38,16 @@ def main() -> int:
     try:
         words = json.loads(sys.stdin.buffer.readline())
         client, warm = words.get("client"), bool(words.get("warm"))
+        shelf = Path(words["shelf"]) if words.get("shelf") else None
     except (ValueError, AttributeError):
-        client, warm = None, False
+        client, warm, shelf = None, False, None
     if not is_key(client):
         print("This is the model worker of napari-coseg, which starts it itself.", file=sys.stderr)
         return 2
-    host = Host(KeyPair.new(), [client], warm=warm)
+    host = Host(KeyPair.new(), [client], warm=warm, shelf=shelf)
     report = {"address": host.endpoint.address, "public": host.endpoint.public}
     print(json.dumps(report), flush=True)
-    threading.Thread(target=_leave_with_client, name="stdin", daemon=True).start()
+    threading.Thread(target=_leave_with_client, args=(shelf,), name="stdin", daemon=True).start()
     host.run()
     return 0
 

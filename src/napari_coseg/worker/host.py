@@ -6,11 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Container, Sequence
+from pathlib import Path
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 import napari_coseg
+from napari_coseg.types import CosegError
 from napari_coseg.worker.engine import Engine
 from napari_coseg.worker.job import Job
 from napari_coseg.worker.keys import DOMAIN, Endpoint, KeyPair
@@ -25,6 +27,7 @@ from napari_coseg.worker.protocol import (
     encode,
     request_of,
 )
+from napari_coseg.worker.shelf import ShelfReader
 from napari_coseg.worker.turns import Turns
 
 _log = logging.getLogger(__name__)
@@ -67,6 +70,8 @@ class Host:
         Whether clients may not end the host (``napari-coseg serve``).
     warm : bool
         Whether torch is imported before anything is asked for.
+    shelf : Path or None
+        Folder in which the one client, on this machine, lays large arrays down.
 
     Raises
     ------
@@ -83,6 +88,7 @@ class Host:
         engine: Engine | None = None,
         stay: bool = False,
         warm: bool = False,
+        shelf: Path | None = None,
     ) -> None:
         self._context = zmq.Context()
         self._authenticator = ThreadAuthenticator(self._context)
@@ -104,6 +110,7 @@ class Host:
         self._engine = engine or Engine()
         self._stay = stay
         self._warm = warm
+        self._shelf = ShelfReader(shelf) if shelf is not None else None
         self._outbox: Outbox[tuple[bytes, Frames]] = Outbox()
         self._turns = Turns()
         self._seen: dict[bytes, float] = {}
@@ -174,10 +181,10 @@ class Host:
 
     def _read(self, client: bytes, key: str, frames: Sequence[memoryview]) -> None:
         try:
-            message = decode(frames, REQUESTS)
+            message = self._decoded(client, frames)
             if message.arrays and message.kind != "pixels":
                 raise ProtocolError(f"A message {message.kind!r} carries no arrays.")
-        except ProtocolError as error:
+        except CosegError as error:
             refusal = {"message": str(error), "version": VERSION}
             self._send(client, Message("error", request_of(frames), refusal))
             return
@@ -191,6 +198,15 @@ class Host:
             self._keys[client] = key
         self._seen[client] = time.monotonic()
         self._take(client, message)
+
+    def _decoded(self, client: bytes, frames: Sequence[memoryview]) -> Message:
+        try:
+            return decode(frames, REQUESTS, self._shelf)
+        finally:
+            # Whatever came of it, the client can use these again.
+            blocks = self._shelf.taken() if self._shelf is not None else []
+            if blocks:
+                self._send(client, Message("read", "", {"blocks": blocks}))
 
     def _take(self, client: bytes, message: Message) -> None:
         if message.kind == "hello":

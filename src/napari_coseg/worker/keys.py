@@ -53,10 +53,13 @@ class Endpoint:
         As ZeroMQ has it, for example ``"tcp://127.0.0.1:40123"``.
     public : str
         The host's public key.
+    shelf : Path or None
+        Folder for large arrays, of a host on the same machine that was started with it.
     """
 
     address: str
     public: str
+    shelf: Path | None = None
 
 
 def is_key(text: Any) -> bool:

@@ -16,6 +16,7 @@ import psutil
 
 from napari_coseg.types import CosegError
 from napari_coseg.worker.keys import Endpoint, KeyPair, is_key
+from napari_coseg.worker.shelf import make_folder, remove_folder
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ class _Process:
         assert process.stderr is not None
         _lower_priority(process.pid)
         threading.Thread(target=self._listen, args=(process.stderr,), daemon=True).start()
-        words = {"client": keys.public, "warm": warm}
+        self._shelf = make_folder()
+        shelf = str(self._shelf) if self._shelf is not None else None
+        words = {"client": keys.public, "warm": warm, "shelf": shelf}
         with contextlib.suppress(OSError):
             process.stdin.write(json.dumps(words).encode() + b"\n")
             process.stdin.flush()
@@ -83,7 +86,7 @@ class _Process:
             self.kill()
             raise CosegError(f"The model worker does not start: {self.last_words()}")
         threading.Thread(target=self._listen, args=(process.stdout,), daemon=True).start()
-        return Endpoint(str(report["address"]), str(report["public"]))
+        return Endpoint(str(report["address"]), str(report["public"]), self._shelf)
 
     @property
     def pid(self) -> int:
@@ -105,6 +108,7 @@ class _Process:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+        remove_folder(self._shelf)
 
     def _listen(self, stream: IO[bytes]) -> None:
         # A pipe that nobody empties would stop the host once it is full.

@@ -15,6 +15,7 @@ from napari_coseg.worker.protocol import (
     decode,
     encode,
 )
+from napari_coseg.worker.shelf import Shelf
 
 
 class Line:
@@ -45,11 +46,12 @@ class Line:
         self.welcome = self.worked = False
         self.opened = self.pinged = time.monotonic()
         self.unanswered: float | None = None
+        self._shelf = Shelf(endpoint.shelf) if endpoint.shelf is not None else None
         self.send(Message("hello"))
 
     def send(self, message: Message) -> None:
         """Send; ZeroMQ keeps it until the host is there."""
-        self.socket.send_multipart(encode(message), copy=False)
+        self.socket.send_multipart(encode(message, shelf=self._shelf), copy=False)
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -77,13 +79,25 @@ class Line:
             message = decode(frames, REPLIES)
             if message.kind == "welcome":
                 self.welcome = True
+            elif message.kind == "read":
+                self._give_back(message)
             elif message.kind == "error" and not self.welcome:
                 raise ProtocolError(str(message.body.get("message")))
             else:
                 self.worked = self.worked or message.kind == "result"
                 messages.append(message)
 
+    def _give_back(self, message: Message) -> None:
+        blocks = message.body.get("blocks")
+        if self._shelf is None or not isinstance(blocks, list):
+            raise ProtocolError("The model worker gives back what it was not lent.")
+        for number in blocks:
+            if isinstance(number, int):
+                self._shelf.give_back(number)
+
     def close(self) -> None:
         """Hang up."""
         self.socket.close()
         self._context.term()
+        if self._shelf is not None:
+            self._shelf.close()

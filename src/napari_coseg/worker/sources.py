@@ -40,8 +40,9 @@ class PulledSource(ImageSource):
         return self._shape
 
     def _read(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[np.uint8]:
-        # The frame that it came in is read-only; sources give new arrays.
-        return self._job.pull(row0, column0, row1, column1).copy()
+        pixels = self._job.pull(row0, column0, row1, column1)
+        # A frame that it came in is read-only; sources give new arrays.
+        return pixels if pixels.flags.writeable else pixels.copy()
 
 
 class SentCanvas:
