@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from pathlib import Path
 from typing import IO
 
 import psutil
@@ -256,3 +257,11 @@ def _lower_priority(pid: int) -> None:
         with contextlib.suppress(OSError):
             own = os.getpriority(os.PRIO_PROCESS, 0)
             os.setpriority(os.PRIO_PROCESS, pid, own + _NICENESS)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            # It does not take the processor from a window that has just woken up.
+            os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
+        # Desktops share the processor among sessions first, and a session of its own would have
+        # as much as napari's whatever its niceness (sched(7), autogroup).
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{pid}/autogroup").write_text(str(_NICENESS), encoding="ascii")
