@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -15,8 +16,11 @@ import pytest
 
 from napari_coseg.imaging.source import ImageSource
 from napari_coseg.types import CosegError
+from napari_coseg.weights.listing import to_message
 from napari_coseg.widgets.segment_dock import SegmentDock
 from napari_coseg.widgets.session import Session
+from napari_coseg.worker.keys import Endpoint, KeyPair
+from napari_coseg.worker.launcher import LocalHost, RemoteHost
 from napari_coseg.worker.pending import Handlers, Pending
 from napari_coseg.worker.requests import SegmentRequest
 from tests.layers.test_results import result
@@ -26,6 +30,7 @@ class FakeClient:
     """Keeps requests until the test answers them."""
 
     closed = False
+    host: LocalHost | RemoteHost = LocalHost()
 
     def __init__(self) -> None:
         self.asked: list[tuple[ImageSource, SegmentRequest, Handlers, Pending]] = []
@@ -535,3 +540,52 @@ def test_very_many_objects(dock: SegmentDock, viewer: Any, tmp_path: Path, qtbot
     offered = [judge._prediction.itemText(i) for i in range(judge._prediction.count())]
     judge.close()
     assert offered == [regions.name, ids.name]
+
+
+def test_a_remote_host_offers_its_own_models(viewer: Any, said: list[str], qtbot: Any) -> None:
+    client = FakeClient()
+    keys = KeyPair.new()
+    client.host = RemoteHost(Endpoint("tcp://127.0.0.1:1", keys.public), keys)
+    described: Future[dict[str, Any]] = Future()
+    client.describe = lambda: described  # type: ignore[attr-defined]
+    session = Session()
+    session._client = client  # type: ignore[assignment]
+    dock = SegmentDock(viewer, session)
+    qtbot.addWidget(dock)
+    box = dock.form._model
+    assert box.currentText() == "coseg-lite-histology"
+    ours = box.currentData()
+    theirs = ours.model_copy(update={"name": "big", "licence": "CC0-1.0"})
+    told = to_message([("big", theirs), ("coseg-lite-histology", ours)])
+    described.set_result({"models": json.loads(json.dumps(told))})
+    qtbot.waitUntil(lambda: box.count() == 2)
+    assert [box.itemText(i) for i in range(2)] == ["big", "coseg-lite-histology"]
+    # What was chosen stays chosen.
+    assert dock.form.model == "coseg-lite-histology"
+    box.setCurrentIndex(0)
+    assert client.loaded[-1] == "big"
+    assert "CC0-1.0" in dock.form._about.text()
+    assert said == []
+    dock.close()
+
+
+@pytest.mark.parametrize("answer", [{}, {"models": [["a", "{}"]]}, {"models": "abc"}, None])
+def test_a_remote_host_that_tells_no_models(
+    viewer: Any, said: list[str], qtbot: Any, answer: dict[str, Any] | None
+) -> None:
+    client = FakeClient()
+    keys = KeyPair.new()
+    client.host = RemoteHost(Endpoint("tcp://127.0.0.1:1", keys.public), keys)
+    described: Future[dict[str, Any]] = Future()
+    client.describe = lambda: described  # type: ignore[attr-defined]
+    session = Session()
+    session._client = client  # type: ignore[assignment]
+    dock = SegmentDock(viewer, session)
+    qtbot.addWidget(dock)
+    if answer is None:
+        described.set_exception(CosegError("The model worker does not answer."))
+    else:
+        described.set_result(answer)
+    qtbot.waitUntil(lambda: len(said) == 1)
+    assert dock.form.model == "coseg-lite-histology"
+    dock.close()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_coseg.layers.legend import LegendRow
 
 _ID = Qt.ItemDataRole.UserRole
+# Read on napari's light theme and on the dark one.
+_GREY = QColor(128, 128, 128)
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
@@ -40,6 +42,7 @@ class Legend(QTreeWidget):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in (1, 2):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self._row = QSize(0, self.fontMetrics().height() + 4)
         self.itemChanged.connect(self._on_changed)
 
     def show_rows(
@@ -62,6 +65,7 @@ class Legend(QTreeWidget):
             font.setBold(True)
             group.setFont(0, font)
             group.setTextAlignment(1, _RIGHT)
+            group.setSizeHint(0, self._row)
             self.addTopLevelItem(group)
             for row in rows:
                 count = "" if row.count is None else f"{row.count:,}"
@@ -74,17 +78,29 @@ class Legend(QTreeWidget):
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
                 shown = row.id not in hidden
                 item.setCheckState(0, Qt.CheckState.Checked if shown else Qt.CheckState.Unchecked)
+                item.setSizeHint(0, self._row)
                 for column in (1, 2):
                     item.setTextAlignment(column, _RIGHT)
+                self._shade(item, shown)
                 group.addChild(item)
             group.setExpanded(True)
         self.blockSignals(False)
+
+    def _shade(self, item: QTreeWidgetItem, shown: bool) -> None:
+        """Write a class that is switched off in grey: an empty box alone is hardly seen."""
+        # Without a colour of its own, an item has the theme's.
+        colour = None if shown else _GREY
+        for column in range(3):
+            item.setData(column, Qt.ItemDataRole.ForegroundRole, colour)
 
     def _on_changed(self, item: QTreeWidgetItem, column: int) -> None:
         group = item.parent()
         if group is None:
             return
         children = [group.child(i) for i in range(group.childCount())]
+        self.blockSignals(True)
+        self._shade(item, item.checkState(0) == Qt.CheckState.Checked)
+        self.blockSignals(False)
         hidden = {
             child.data(0, _ID)
             for child in children

@@ -16,7 +16,6 @@ from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.results import Place
 from napari_coseg.types import CosegError
 from napari_coseg.weights.card import ModelCard
-from napari_coseg.weights.catalogue import bundled_models, card_or_problem, user_models
 from napari_coseg.widgets.run import Plan
 from napari_coseg.worker.requests import SegmentRequest
 
@@ -60,14 +59,6 @@ class Planned:
     image: Any
     stack: Stack
     place: Place
-
-
-def segment_models() -> list[tuple[str, ModelCard]]:
-    """Return the models that segment, by name, bundled ones first."""
-    listed = [*bundled_models().items(), *user_models().items()]
-    cards = [(name, card_or_problem(path)) for name, path in listed]
-    # A broken file of the user's must not keep the dock from opening.
-    return [(n, c) for n, c in cards if isinstance(c, ModelCard) and c.kind == "coseg"]
 
 
 def stack_of(image: Any, mix: bool) -> Stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,12 @@ from qtpy.QtWidgets import (
 from napari_coseg.layers.channels import channel_axis
 from napari_coseg.layers.composite import can_mix
 from napari_coseg.types import CosegError
+from napari_coseg.weights.card import ModelCard
+from napari_coseg.weights.listing import segment_models
 from napari_coseg.widgets.image_field import ImageField
 from napari_coseg.widgets.parts import combo, note
 from napari_coseg.widgets.pixel_size import PixelSizeField
-from napari_coseg.widgets.planning import AREAS, Choices, segment_models, stack_of
+from napari_coseg.widgets.planning import AREAS, Choices, stack_of
 from napari_coseg.widgets.preferences import read_preferences, use_model_folder
 
 if TYPE_CHECKING:
@@ -109,8 +112,7 @@ class SegmentForm(QWidget):
         preferences = read_preferences()
         use_model_folder(preferences)
         self._device.setCurrentIndex(max(0, self._device.findData(preferences.device)))
-        for name, card in segment_models():
-            self._model.addItem(name, card)
+        self.show_models(segment_models())
         self._on_image()
 
     @property
@@ -127,6 +129,22 @@ class SegmentForm(QWidget):
     def device(self) -> str:
         """Name of the chosen device."""
         return str(self._device.currentData())
+
+    def show_models(self, models: Sequence[tuple[str, ModelCard]]) -> None:
+        """Offer other models; the chosen one stays where it is among them.
+
+        Parameters
+        ----------
+        models : sequence of (name, card)
+        """
+        before = self.model
+        self._model.blockSignals(True)
+        self._model.clear()
+        for name, card in models:
+            self._model.addItem(name, card)
+        self._model.setCurrentIndex(max(0, self._model.findText(before)) if models else -1)
+        self._model.blockSignals(False)
+        self._on_model()
 
     def choices(self) -> Choices:
         """Return what the fields say."""

@@ -10,6 +10,7 @@ from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 from napari_coseg.widgets.preferences import chosen_host
 from napari_coseg.worker.client import Client
+from napari_coseg.worker.launcher import RemoteHost
 
 
 class Session(QObject):
@@ -38,6 +39,11 @@ class Session(QObject):
                 # Before Python waits for threads that may be reading pixels.
                 application.aboutToQuit.connect(self.close)
         return self._client
+
+    @property
+    def remote(self) -> bool:
+        """Whether the worker is on another machine, which has models of its own."""
+        return isinstance(self.client.host, RemoteHost)
 
     def close(self) -> None:
         """End the worker."""

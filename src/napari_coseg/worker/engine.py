@@ -17,6 +17,7 @@ import numpy as np
 
 import napari_coseg
 from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError
+from napari_coseg.weights.listing import segment_models, to_message
 from napari_coseg.worker.job import Job, Stopped
 from napari_coseg.worker.requests import LoadRequest, SegmentRequest, check_body
 
@@ -107,6 +108,7 @@ class Engine:
                 "device_name": name,
                 "threads": torch.get_num_threads(),
                 "cores": os.cpu_count() or 1,
+                "models": to_message(segment_models()),
             },
         )
 
