@@ -408,6 +408,8 @@ class TestDegenerate:
             {"foreground_threshold": float("nan")},
             {"marker_threshold": 1.0},
             {"min_area": 0},
+            {"min_score": 1.0},
+            {"min_score": -0.1},
             {"marker_min_area": -1},
             {"kernel_size": 8},
             {"kernel_size": 1},

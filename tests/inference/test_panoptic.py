@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from napari_coseg.imaging.source import ArraySource
+from napari_coseg.inference.instances import InstanceSettings
 from napari_coseg.inference.panoptic import segment_image
 from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.stream import Cancelled
@@ -100,6 +101,23 @@ def test_blocks_do_not_change_the_result(
     np.testing.assert_array_equal(result.instances, whole.instances)
     np.testing.assert_array_equal(result.regions, whole.regions)
     pd.testing.assert_frame_equal(result.objects, whole.objects, rtol=1e-9)
+
+
+@pytest.mark.parametrize("block", [90, 2048])
+def test_doubtful_objects_are_left_out(truth: Truth, whole: PanopticResult, block: int) -> None:
+    least = float(whole.objects["score"].median())
+    instances = InstanceSettings(min_score=least)
+    asked = settings(block=block, instances=instances)
+    result = segment_image(truth.image, FakeModel(), mpp=0.25, settings=asked)
+    sure = whole.objects[whole.objects["score"] >= least]
+    assert 0 < len(sure) < len(whole.objects)
+    # The others are as they were; numbers leave no gap.
+    numbers = np.zeros(len(whole.objects) + 1, np.int32)
+    numbers[sure["label"]] = np.arange(1, len(sure) + 1)
+    assert whole.instances is not None
+    np.testing.assert_array_equal(result.instances, numbers[whole.instances])
+    expected = sure.assign(label=numbers[sure["label"]].astype(np.int64)).reset_index(drop=True)
+    pd.testing.assert_frame_equal(result.objects, expected, rtol=1e-9)
 
 
 def test_an_object_larger_than_the_halo_is_whole_and_once() -> None:

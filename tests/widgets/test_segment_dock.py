@@ -589,3 +589,18 @@ def test_a_remote_host_that_tells_no_models(
     qtbot.waitUntil(lambda: len(said) == 1)
     assert dock.form.model == "coseg-lite-histology"
     dock.close()
+
+
+def test_doubtful_objects_are_left_out_as_the_model_says_or_the_person(
+    dock: SegmentDock, viewer: Any, client: FakeClient
+) -> None:
+    viewer.add_image(picture(8, 10, 3), rgb=True, name="tile")
+    model = dock.form._model
+    card = model.currentData()
+    for least in (0.7, 0.0):
+        changed = card.model_copy(update={"post_processing": {"min_score": least}})
+        dock.form.show_models([("one", changed)])
+        assert dock.form._surest.value() == pytest.approx(least)
+    dock.form._surest.setValue(0.9)
+    dock.start()
+    assert client.asked[-1][1].min_score == pytest.approx(0.9)

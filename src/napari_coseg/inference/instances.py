@@ -54,6 +54,10 @@ class InstanceSettings:
     kernel_size : int
         Side of the derivative kernel, odd, 3 to 31. A smaller one sees thinner necks, a larger
         one stands more noise.
+    min_score : float
+        Objects whose mean foreground probability is below it are left out. `instances_from_maps`
+        does not look at it: of an object that is cut by a window's side the mean is not known, so
+        that whoever puts windows together does.
     scaling : {"fixed", "window"}
         ``"window"`` follows HoVer-Net's published post-processing for one window, with its
         scaling by that window's extremes and without filling holes; objects then depend on what
@@ -76,6 +80,7 @@ class InstanceSettings:
     min_area: int = 16
     marker_min_area: int = 10
     kernel_size: int = 9
+    min_score: float = 0.0
     scaling: Literal["fixed", "window"] = "fixed"
 
     @classmethod
@@ -96,6 +101,8 @@ class InstanceSettings:
             raise CosegError("min_area and marker_min_area must be at least 1 pixel.")
         if not 3 <= self.kernel_size <= 31 or self.kernel_size % 2 == 0:
             raise CosegError(f"kernel_size must be odd and from 3 to 31: {self.kernel_size}.")
+        if not 0 <= self.min_score < 1:
+            raise CosegError(f"min_score must be at least 0 and below 1: {self.min_score}.")
         if self.scaling not in ("fixed", "window"):
             raise CosegError(f'scaling must be "fixed" or "window": {self.scaling!r}.')
 

@@ -279,6 +279,10 @@ class PanopticStream:
             found = found.only(claimed.written)
             kept = np.arange(1, len(found.objects) + 1)
         window, labels = found.window, found.labels
+        assert self._settings.instances is not None
+        # Now that each is whole, or as whole as it will be, its score is what it is.
+        sure = found.objects["score"].to_numpy()[kept - 1] >= self._settings.instances.min_score
+        kept = kept[sure]
         objects = found.objects.iloc[kept - 1]
         numbers = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
         numbers[kept] = np.arange(written + 1, written + len(kept) + 1)

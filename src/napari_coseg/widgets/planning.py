@@ -49,6 +49,7 @@ class Choices:
     device: str
     min_region_um2: float
     tta: bool
+    min_score: float | None
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def make_plan(viewer: Viewer, choices: Choices) -> Planned:
         mpp=mpp,
         mpp_origin=choices.mpp_origin,
         tta=choices.tta,
+        min_score=choices.min_score,
         min_region_um2=choices.min_region_um2,
     )
     planes = [lambda i=index: stack.source(i, level, box, mpp) for index in places]

@@ -160,6 +160,7 @@ class SegmentForm(QWidget):
             device=self.device,
             min_region_um2=self._smallest.value(),
             tta=self._flips.isChecked(),
+            min_score=self._surest.value(),
         )
 
     def let_go(self) -> None:
@@ -183,9 +184,19 @@ class SegmentForm(QWidget):
         self._smallest.setSuffix(" µm²")
         self._smallest.setSpecialValueText("keep all")
         self._smallest.setToolTip("Smaller parts of regions, and holes, join what is around them.")
+        self._surest = QDoubleSpinBox()
+        self._surest.setRange(0, 0.99)
+        self._surest.setSingleStep(0.05)
+        self._surest.setSpecialValueText("keep all")
+        self._surest.setToolTip(
+            "Objects whose score (mean foreground probability, 0 to 1) is lower are left out. The "
+            "model's own value is the best compromise; lower it where objects are missing, raise "
+            "it where too much is found."
+        )
         self._flips = QCheckBox("Average four orientations")
         self._flips.setToolTip("Slightly better outlines; takes four times as long.")
         form.addRow("Device", self._device)
+        form.addRow("Least object score", self._surest)
         form.addRow("Smallest region", self._smallest)
         form.addRow("", self._flips)
         return more
@@ -219,6 +230,7 @@ class SegmentForm(QWidget):
             classes = ", ".join((*card.region_table.names, *card.instance_table.names))
             self._about.setText(f"Finds {classes}. Licence: {card.licence}. For research only.")
             self._about.setToolTip(f"{card.description}. {card.licence_note}")
+            self._surest.setValue(float(card.post_processing.get("min_score", 0.0)))
             self.model_chosen.emit(self.model, self.device)
         self._on_image()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections import OrderedDict
@@ -69,6 +71,8 @@ class Engine:
                     "Please report this.",
                 },
             )
+        finally:
+            _trim()
 
     def warm_up(self) -> None:
         """Import what the first request would import: most of its time."""
@@ -224,6 +228,16 @@ class Engine:
         )
 
 
+def _trim() -> None:
+    """Give memory that the C library holds back for later to the system, where it can be asked.
+
+    Work of mixed sizes leaves holes in its heap, and a host that runs for days would grow.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def _settings(wanted: SegmentRequest, card: Any) -> Any:
     from napari_coseg.inference.settings import PredictSettings
 
@@ -233,7 +247,7 @@ def _settings(wanted: SegmentRequest, card: Any) -> Any:
     assert settings.instances is not None
     changed = {
         name: value
-        for name in ("foreground_threshold", "min_area")
+        for name in ("foreground_threshold", "min_area", "min_score")
         if (value := getattr(wanted, name)) is not None
     }
     return replace(settings, instances=replace(settings.instances, **changed))

@@ -57,6 +57,8 @@ class SegmentRequest(LoadRequest):
         Of the objects' foreground probability; None takes the model's own.
     min_area : int or None
         Smallest object, in pixels of the model's scale; None takes the model's own.
+    min_score : float or None
+        Least mean foreground probability of an object; None takes the model's own.
     """
 
     shape: tuple[_Length, _Length]
@@ -68,6 +70,7 @@ class SegmentRequest(LoadRequest):
     overlap: Annotated[int, Field(ge=0, le=4096)] | None = None
     foreground_threshold: _Share | None = None
     min_area: Annotated[int, Field(ge=1, le=1 << 30)] | None = None
+    min_score: Annotated[float, Field(ge=0, lt=1)] | None = None
 
     @field_validator("shape")
     @classmethod
