@@ -65,6 +65,14 @@ def test_the_picture_has_the_colours_of_few_objects(largest: int) -> None:
     assert (names[picture.data[1, 1]], names[picture.data[5, 6]]) == ("a", "b")
 
 
+@pytest.mark.parametrize("largest", [NARROW + 9, 1 << 30])
+def test_objects_without_a_table_are_grey(largest: int) -> None:
+    made = crowd({1: NARROW + 5, 2: largest})
+    _, ids, picture = layers(replace(made, objects=made.objects.iloc[:0]))
+    assert np.array_equal(picture.data > 0, ids.data > 0)
+    assert colour(picture, 1, 1) == [0.5, 0.5, 0.5, 1]
+
+
 def test_classes_are_switched_off_and_objects_told_apart() -> None:
     _, ids, picture = layers(crowd())
     paint_picture(picture, ids, {1})
@@ -109,5 +117,8 @@ def test_a_picture_is_not_saved_for_objects(tmp_path: Path) -> None:
     write_outlines(str(outlines), [one.as_layer_data_tuple() for one in every])
     # One gland, two nuclei.
     assert outlines.read_text().count('"type":"Feature"') == 3
+    pictures = [every[-1].as_layer_data_tuple()] * 2
+    with pytest.raises(CosegError, match="holds colours and no objects"):
+        write_outlines(str(outlines), pictures)
     with pytest.raises(CosegError, match="holds colours and no objects"):
         write_label_file(str(tmp_path / "p_instances.tif"), *every[-1].as_layer_data_tuple()[:2])

@@ -525,6 +525,10 @@ def test_very_many_objects(dock: SegmentDock, viewer: Any, tmp_path: Path, qtbot
     assert picture.get_color(int(picture.data[1, 1]))[3] == 0
     panel._colour_by.setCurrentIndex(1)
     assert picture.data[1, 1] == 0
+    # Regions have nothing to do with the picture, whose making takes its time.
+    pixels = picture.data
+    panel._legend.topLevelItem(0).child(0).setCheckState(0, Qt.CheckState.Unchecked)
+    assert picture.data is pixels
     panel._colour_by.setCurrentIndex(0)
     assert picture.data[1, 1] > 0
     # Which of two layers a person has chosen to see comes back with the run.
@@ -601,6 +605,32 @@ def test_doubtful_objects_are_left_out_as_the_model_says_or_the_person(
         changed = card.model_copy(update={"post_processing": {"min_score": least}})
         dock.form.show_models([("one", changed)])
         assert dock.form._surest.value() == pytest.approx(least)
+    dock.start()
+    assert client.asked[-1][1].min_score is None
+    dock.cancel()
     dock.form._surest.setValue(0.9)
+    # The same models once more, as when a remote host has told of its own.
+    dock.form.show_models([("one", changed)])
     dock.start()
     assert client.asked[-1][1].min_score == pytest.approx(0.9)
+    # What is wrong with a card is said when it is used.
+    broken = card.model_copy(update={"post_processing": {"min_score": "high"}})
+    dock.form.show_models([("broken", broken)])
+    assert dock.form._surest.value() == 0
+
+
+def test_undo_brings_back_what_was_seen_last(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    viewer.add_image(picture(8, 10, 3), rgb=True, name="tile")
+    for _ in range(2):
+        dock.start()
+        finish(dock, client, qtbot)
+    for layer in dock.results.layers:
+        viewer.layers.remove(layer)
+    first = dock.results.layers
+    assert not any(layer.visible for layer in first)
+    dock.start()
+    finish(dock, client, qtbot)
+    dock.results.undo()
+    assert all(layer.visible for layer in first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -107,7 +108,8 @@ def test_a_spare_process_takes_over(weights: Path, monkeypatch: pytest.MonkeyPat
     host, notices = LocalHost(), list[str]()
     client = Client(host, notices.append)
     try:
-        client.load(str(weights), "cpu").result(WAIT)
+        image = picture(90, 140)
+        before = client.segment(ArraySource(image), request(weights, image)).future.result(WAIT)
         first = host.pid
         end = time.monotonic() + WAIT
         while host.spare_pid is None:
@@ -116,9 +118,8 @@ def test_a_spare_process_takes_over(weights: Path, monkeypatch: pytest.MonkeyPat
         spare = host.spare_pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
-        image = picture(90, 140)
         done = client.segment(ArraySource(image), request(weights, image)).future.result(WAIT)
-        assert done.instances is not None
+        assert np.array_equal(done.instances, before.instances)
         assert host.pid == spare != first
     finally:
         client.close()
@@ -126,12 +127,20 @@ def test_a_spare_process_takes_over(weights: Path, monkeypatch: pytest.MonkeyPat
     assert not _runs(spare)
 
 
-def test_a_spare_process_that_has_gone_is_no_loss() -> None:
+@pytest.mark.parametrize("reported", [False, True])
+def test_a_spare_process_that_has_gone_is_no_loss(reported: bool) -> None:
     host = LocalHost()
     host.keep_spare()
     spare = host.spare_pid
     assert spare is not None
+    assert host._spare is not None
+    if reported:
+        # Its report stands in the pipe, unread.
+        stdout = host._spare._process.stdout
+        assert stdout is not None
+        assert select.select([stdout], [], [], WAIT)[0]
     os.kill(spare, signal.SIGTERM)
+    host._spare._process.wait(WAIT)
     try:
         assert host.start().address.startswith("tcp://127.0.0.1:")
         assert host.pid not in (None, spare)

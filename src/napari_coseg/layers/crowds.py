@@ -23,7 +23,7 @@ from napari_coseg.layers.tuples import (
     label_colours,
     listed_classes,
 )
-from napari_coseg.types import ClassTable, CosegError
+from napari_coseg.types import ClassTable
 
 #: Role of such a picture in a layer's metadata.
 PICTURE = "picture"
@@ -108,9 +108,8 @@ def _picture(
         colours = label_colours(every, object_colours(every), np.dtype(np.uint8))
         named = pd.DataFrame({"index": []})
     else:
-        if len(classes) + 1 >= _UNKNOWN:
-            raise CosegError(f"{len(classes)} classes are too many for a picture of 8 bits.")
-        codes = (1 + kinds).astype(np.uint8)
+        # Class ids are at most 254; the last one has no label left.
+        codes = np.minimum(1 + kinds, _UNKNOWN).astype(np.uint8)
         colours = _class_map(classes, hidden)
         names = ["no class", *classes.names]
         named = pd.DataFrame({"index": range(1, len(names) + 1), "class_name": names})
@@ -118,7 +117,7 @@ def _picture(
 
 
 def _class_map(classes: ClassTable, hidden: Collection[int]) -> Any:
-    kinds = np.arange(len(classes) + 1)
+    kinds = np.arange(min(len(classes) + 1, _UNKNOWN - 1))
     colours = class_colours(kinds, classes)
     colours[np.isin(kinds, list(hidden))] = 0
     return label_colours(1 + kinds, colours, np.dtype(np.uint8))
@@ -143,7 +142,9 @@ def _looked_up(
             part = slice(start, start + _PART)
             table.take(flat[part], mode="clip", out=pixels[part])
         return pixels.reshape(labels.shape)
+    if not len(ids):
+        return np.where(labels == 0, np.uint8(0), np.uint8(_UNKNOWN))
     order = np.argsort(ids)
-    places = np.searchsorted(ids[order], labels).clip(0, max(len(ids) - 1, 0))
+    places = np.searchsorted(ids[order], labels).clip(0, len(ids) - 1)
     found = np.where(ids[order][places] == labels, codes[order][places], np.uint8(_UNKNOWN))
     return np.where(labels == 0, np.uint8(0), found)

@@ -63,7 +63,7 @@ def write_outlines(path: str, layers: list[FullLayerData]) -> list[str]:
         If there are two layers of one kind, layers of different images, or more than a plane.
     """
     # A picture stands for objects whose layer holds the outlines.
-    own = [one for one in layers if len(layers) == 1 or not _is_picture(one[1])]
+    own = [one for one in layers if not _is_picture(one[1])] or layers
     regions, instances = _pair([labelled(data, attributes) for data, attributes, _ in own])
     one = instances or regions
     assert one is not None

@@ -60,6 +60,8 @@ class SegmentForm(QWidget):
         self._viewer = viewer
         self._image = ImageField(viewer)
         self._shown: tuple[Image, ...] = ()
+        self._least: tuple[str, float] | None = None
+        self._own_score = 0.0
         self._model = combo("The model, and what it knows.")
         self._about = note()
         self._area = combo("How much of the image is segmented.")
@@ -160,7 +162,7 @@ class SegmentForm(QWidget):
             device=self.device,
             min_region_um2=self._smallest.value(),
             tta=self._flips.isChecked(),
-            min_score=self._surest.value(),
+            min_score=None if self._surest.value() == self._own_score else self._surest.value(),
         )
 
     def let_go(self) -> None:
@@ -230,9 +232,19 @@ class SegmentForm(QWidget):
             classes = ", ".join((*card.region_table.names, *card.instance_table.names))
             self._about.setText(f"Finds {classes}. Licence: {card.licence}. For research only.")
             self._about.setToolTip(f"{card.description}. {card.licence_note}")
-            self._surest.setValue(float(card.post_processing.get("min_score", 0.0)))
+            self._show_least_score(card)
             self.model_chosen.emit(self.model, self.device)
         self._on_image()
+
+    def _show_least_score(self, card: ModelCard) -> None:
+        """Show the model's own, unless a person has changed what that model said."""
+        own = card.post_processing.get("min_score", 0.0)
+        # What is wrong with a card is said when it is used.
+        own = float(own) if isinstance(own, int | float) else 0.0
+        if (self.model, own) != self._least:
+            self._surest.setValue(own)
+            self._least = self.model, own
+            self._own_score = self._surest.value()
 
     def _on_image(self) -> None:
         layers = self._image.layers

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_coseg.layers.crowds import PICTURE, paint_picture
+from napari_coseg.layers.crowds import PICTURE, is_crowd, paint_picture
 from napari_coseg.layers.legend import LegendRow, describe_object, label_at, legend_rows
 from napari_coseg.layers.results import colour_layer, own_facts, role_of
 from napari_coseg.layers.writing import export, free_base, labelled
@@ -53,7 +53,8 @@ class _Shown:
         return self.hidden.get(role_of(layer), set())
 
     def hide(self) -> None:
-        self.seen = [layer for layer in self.layers if layer.visible]
+        # Hidden already, it comes back as it was seen last.
+        self.seen = [layer for layer in self.layers if layer.visible] or self.seen
         for layer in self.seen:
             layer.visible = False
 
@@ -63,10 +64,10 @@ class _Shown:
 
     def colour(self, layer: Layer, by_object: bool) -> None:
         hidden = self.hidden_of(layer)
-        if role_of(layer) == "instances" and self.picture is not None:
-            paint_picture(self.picture, layer, hidden, by_object=by_object)
-        else:
+        if role_of(layer) != "instances" or not is_crowd(layer.data):
             colour_layer(layer, hidden, by_object=by_object)
+        elif self.picture is not None:
+            paint_picture(self.picture, layer, hidden, by_object=by_object)
 
     def rows(self, layer: Layer) -> list[LegendRow]:
         """Count once: a region image may be large."""
@@ -111,7 +112,7 @@ class ResultsPanel(QWidget):
         layout.addWidget(self._legend, 1)
         layout.addWidget(self._under_cursor)
 
-        self._colour_by.currentIndexChanged.connect(self._recolour)
+        self._colour_by.currentIndexChanged.connect(self._on_colour_by)
         self._undo.clicked.connect(self.undo)
         self._export.clicked.connect(self._ask_folder)
         self._legend.hidden_changed.connect(self._on_hidden)
@@ -189,6 +190,7 @@ class ResultsPanel(QWidget):
         ours = [run for run in self._runs if gone in run.layers]
         for run in ours:
             run.layers.remove(gone)
+            run.seen = [layer for layer in run.seen if layer is not gone]
         if ours:
             self._runs = [run for run in self._runs if run.layers]
             self._refresh()
@@ -208,12 +210,16 @@ class ResultsPanel(QWidget):
     def _on_hidden(self, role: str, hidden: set[int]) -> None:
         if self._runs:
             self._runs[-1].hidden[role] = hidden
-        self._recolour()
+            self._recolour(role)
 
-    def _recolour(self, index: object = None) -> None:
+    def _on_colour_by(self, index: int) -> None:
+        self._recolour("instances")
+
+    def _recolour(self, role: str) -> None:
         if self._runs:
             for layer in self._runs[-1].facts:
-                self._runs[-1].colour(layer, self._colour_by.currentData())
+                if role_of(layer) == role:
+                    self._runs[-1].colour(layer, self._colour_by.currentData())
 
     def _on_mouse(self, viewer: napari.viewer.Viewer, event: Any) -> None:
         self._under_cursor.setText(self._words_at(event))

@@ -167,7 +167,6 @@ class Client:
         if self._line is not None:
             poller.register(self._line.socket, zmq.POLLIN)
         poller.poll(200 if self._pending else 2000)
-        self._rest()
         for item in self._outbox.drain():
             if isinstance(item, Message):
                 if self._line is not None and item.request in self._pending:
@@ -176,6 +175,7 @@ class Client:
                 self._stop(item)
             else:
                 self._pending[item.id] = item
+        self._rest()
         if self._line is None and self._pending:
             self._connect()
         if self._line is None:

@@ -86,6 +86,7 @@ class Engine:
             return
         self._models.clear()
         self._collect()
+        _trim()
 
     @staticmethod
     def _collect() -> None:

@@ -148,7 +148,11 @@ class Host:
 
     def _compute(self) -> None:
         if self._warm:
-            self._engine.warm_up()
+            try:
+                self._engine.warm_up()
+            except Exception:
+                # The first request will tell its client of it.
+                _log.exception("The worker could not be warmed up.")
         while not self._turns.closed:
             job = self._turns.take(IDLE)
             try:
@@ -202,6 +206,14 @@ class Host:
     def _decoded(self, client: bytes, frames: Sequence[memoryview]) -> Message:
         try:
             return decode(frames, REQUESTS, self._shelf)
+        except (CosegError, MemoryError) as error:
+            # What waits for these pixels would wait in vain.
+            job = self._turns.find(client, request_of(frames))
+            if job is not None:
+                job.stop()
+            if isinstance(error, CosegError):
+                raise
+            raise ProtocolError("The worker has too little memory for what was sent.") from error
         finally:
             # Whatever came of it, the client can use these again.
             blocks = self._shelf.taken() if self._shelf is not None else []

@@ -150,12 +150,15 @@ class LocalHost:
         spare, self._spare = self._spare, None
         if spare is not None:
             try:
+                # Its report stands in the pipe even when it has gone since.
                 endpoint = spare.report()
             except CosegError:
-                _log.debug("The spare model worker had gone: %s", spare.last_words())
-            else:
+                endpoint = None
+            if endpoint is not None and spare.alive:
                 self._process = spare
                 return endpoint
+            spare.kill()
+            _log.debug("The spare model worker had gone: %s", spare.last_words())
         self._process = _Process(self.keys)
         try:
             return self._process.report()

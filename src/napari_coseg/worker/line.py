@@ -26,7 +26,7 @@ class Line:
     welcome : bool
         Whether the host has answered.
     worked : bool
-        Whether it has done any work.
+        Whether it has segmented anything.
     opened, pinged : float
         Monotonic times.
     unanswered : float or None
@@ -84,7 +84,7 @@ class Line:
             elif message.kind == "error" and not self.welcome:
                 raise ProtocolError(str(message.body.get("message")))
             else:
-                self.worked = self.worked or message.kind == "result"
+                self.worked = self.worked or message.kind == "block"
                 messages.append(message)
 
     def _give_back(self, message: Message) -> None:

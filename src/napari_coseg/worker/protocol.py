@@ -152,7 +152,7 @@ def decode(
     Returns
     -------
     Message
-        Its arrays are read-only views of the frames where these were plain.
+        Its arrays are views of the frames where these were plain.
 
     Raises
     ------

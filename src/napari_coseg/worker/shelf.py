@@ -88,8 +88,8 @@ class Shelf:
             return None
         try:
             self._blocks.append(_mapped(self._folder / str(len(self._blocks)), size))
-        except OSError:
-            # No room in memory, or somebody has taken the folder away.
+        except (OSError, ValueError):
+            # No room in memory or on the disk, or somebody has taken the folder away.
             return None
         self._bytes += size
         return len(self._blocks) - 1
@@ -136,11 +136,13 @@ class ShelfReader:
         CosegError
             If there is no such block, or it is smaller.
         """
-        self._taken.append(number)
         try:
             if number not in self._blocks:
                 with (self._folder / str(number)).open("rb") as file:
                     self._blocks[number] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            # Given back once it is mapped here: the client takes its name away then. One that
+            # could not be mapped stays lent.
+            self._taken.append(number)
             block = self._blocks[number]
             if len(block) < size:
                 raise ValueError(f"{len(block)} bytes")

@@ -41,7 +41,7 @@ class PulledSource(ImageSource):
 
     def _read(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[np.uint8]:
         pixels = self._job.pull(row0, column0, row1, column1)
-        # A frame that it came in is read-only; sources give new arrays.
+        # Sources give arrays that may be written to.
         return pixels if pixels.flags.writeable else pixels.copy()
 
 
