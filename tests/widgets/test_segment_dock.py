@@ -546,16 +546,39 @@ def test_very_many_objects(dock: SegmentDock, viewer: Any, tmp_path: Path, qtbot
     assert offered == [regions.name, ids.name]
 
 
-def test_a_remote_host_offers_its_own_models(viewer: Any, said: list[str], qtbot: Any) -> None:
-    client = FakeClient()
+@pytest.fixture
+def described() -> Future[dict[str, Any]]:
+    """What a remote host says of itself, to be filled in."""
+    return Future()
+
+
+@pytest.fixture
+def remote_dock(
+    viewer: Any,
+    client: FakeClient,
+    described: Future[dict[str, Any]],
+    said: list[str],
+    qtbot: Any,
+) -> Iterator[SegmentDock]:
     keys = KeyPair.new()
     client.host = RemoteHost(Endpoint("tcp://127.0.0.1:1", keys.public), keys)
-    described: Future[dict[str, Any]] = Future()
     client.describe = lambda: described  # type: ignore[attr-defined]
     session = Session()
     session._client = client  # type: ignore[assignment]
-    dock = SegmentDock(viewer, session)
-    qtbot.addWidget(dock)
+    made = SegmentDock(viewer, session)
+    qtbot.addWidget(made)
+    yield made
+    made.close()
+
+
+def test_a_remote_host_offers_its_own_models(
+    remote_dock: SegmentDock,
+    client: FakeClient,
+    described: Future[dict[str, Any]],
+    said: list[str],
+    qtbot: Any,
+) -> None:
+    dock = remote_dock
     box = dock.form._model
     assert box.currentText() == "coseg-lite-histology"
     ours = box.currentData()
@@ -570,29 +593,22 @@ def test_a_remote_host_offers_its_own_models(viewer: Any, said: list[str], qtbot
     assert client.loaded[-1] == "big"
     assert "CC0-1.0" in dock.form._about.text()
     assert said == []
-    dock.close()
 
 
 @pytest.mark.parametrize("answer", [{}, {"models": [["a", "{}"]]}, {"models": "abc"}, None])
 def test_a_remote_host_that_tells_no_models(
-    viewer: Any, said: list[str], qtbot: Any, answer: dict[str, Any] | None
+    remote_dock: SegmentDock,
+    described: Future[dict[str, Any]],
+    said: list[str],
+    qtbot: Any,
+    answer: dict[str, Any] | None,
 ) -> None:
-    client = FakeClient()
-    keys = KeyPair.new()
-    client.host = RemoteHost(Endpoint("tcp://127.0.0.1:1", keys.public), keys)
-    described: Future[dict[str, Any]] = Future()
-    client.describe = lambda: described  # type: ignore[attr-defined]
-    session = Session()
-    session._client = client  # type: ignore[assignment]
-    dock = SegmentDock(viewer, session)
-    qtbot.addWidget(dock)
     if answer is None:
         described.set_exception(CosegError("The model worker does not answer."))
     else:
         described.set_result(answer)
     qtbot.waitUntil(lambda: len(said) == 1)
-    assert dock.form.model == "coseg-lite-histology"
-    dock.close()
+    assert remote_dock.form.model == "coseg-lite-histology"
 
 
 def test_doubtful_objects_are_left_out_as_the_model_says_or_the_person(

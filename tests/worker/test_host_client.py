@@ -449,3 +449,30 @@ def test_a_spare_host_is_wanted_after_work_alone(
     source = ArraySource(picture())
     client.segment(source, request()).future.result(WAIT)
     wait_for(lambda: host.spares > 0)
+
+
+def test_pixels_that_cannot_be_read_end_their_request_at_once(host: InThread) -> None:
+    """The thread that computes would wait for them much longer than this test."""
+    context: zmq.Context[Any] = zmq.Context()
+    socket = raw_socket(context, host.start())
+
+    def heard(kind: str) -> Message:
+        while True:
+            assert socket.poll(1000 * WAIT)
+            message = decode(socket.recv_multipart(), REPLIES)
+            if message.kind == kind:
+                return message
+
+    try:
+        socket.send_multipart(encode(Message("segment", "s", request().model_dump())))
+        window = heard("pull").body["window"]
+        head, pixels = encode(
+            Message("pixels", "s", {"window": window}, {"pixels": np.zeros(9, np.uint8)})
+        )
+        socket.send_multipart([head, bytes(pixels)[:-1]])
+        assert "8 bytes and not 9" in heard("error").body["message"]
+        socket.send_multipart(encode(Message("describe", "d")))
+        assert heard("result").request == "d"
+    finally:
+        socket.close()
+        context.term()

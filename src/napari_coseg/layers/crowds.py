@@ -40,6 +40,11 @@ def is_crowd(labels: Any) -> bool:
     return bool(np.dtype(labels.dtype).itemsize > 2)
 
 
+def with_picture(instances: LayerData) -> list[LayerData]:
+    """Return an instance layer, and above it the picture that a crowd needs."""
+    return [instances, picture_layer(instances)] if is_crowd(instances[0]) else [instances]
+
+
 def picture_layer(instances: LayerData) -> LayerData:
     """Return the picture, coloured by class, that is shown for a layer of many objects.
 

@@ -20,7 +20,7 @@ from napari_coseg.imaging.labels import read_label_classes, read_labels
 from napari_coseg.imaging.pixel_size import read_mpp
 from napari_coseg.imaging.result_files import ENDINGS
 from napari_coseg.imaging.tables import classes_named_in, read_objects
-from napari_coseg.layers.crowds import is_crowd, picture_layer
+from napari_coseg.layers.crowds import with_picture
 from napari_coseg.layers.tuples import (
     LayerData,
     instance_layer,
@@ -145,10 +145,8 @@ def _layers(
         data, attributes, kind = region_layer(labels, classes, name, mpp, **metadata)
     else:
         data, attributes, kind = instance_layer(labels, objects, classes, name, mpp, **metadata)
-    layers = [(data, {**attributes, **_geometry(image)}, kind)]
-    if role == "instances" and is_crowd(data):
-        layers.append(picture_layer(layers[0]))
-    return layers
+    layer = (data, {**attributes, **_geometry(image)}, kind)
+    return with_picture(layer) if role == "instances" else [layer]
 
 
 def _base(file: Path, ending: str) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from napari.layers import Layer
 
 from napari_coseg.imaging.palette import object_colours
-from napari_coseg.layers.crowds import is_crowd, picture_layer
+from napari_coseg.layers.crowds import with_picture
 from napari_coseg.layers.planes import Box, Stack
 from napari_coseg.layers.tuples import (
     METADATA,
@@ -91,7 +91,7 @@ def result_layers(
         )
     if first.instances is not None:
         labels, objects = _joined(results)
-        made.append(
+        made += with_picture(
             _placed(
                 instance_layer(
                     labels.reshape(*leading, *size).transpose(order),
@@ -104,8 +104,6 @@ def result_layers(
                 _facts("instances", first, stack, place),
             )
         )
-        if is_crowd(made[-1][0]):
-            made.append(picture_layer(made[-1]))
     return [Layer.create(*data) for data in made]
 
 

@@ -274,6 +274,7 @@ def test_the_small_one_is_small() -> None:
     ("values", "said"),
     [
         ({"vit": False, "cnn": ""}, "a ViT, a cnn, or both"),
+        ({"vit": False, "fusion": "single"}, "it needs vit"),
         ({"cnn": "", "details": True}, "need a cnn"),
         ({"heads": 5}, "multiple of heads"),
         ({"side": 100}, "multiple of 32"),

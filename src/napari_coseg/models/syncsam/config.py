@@ -63,6 +63,8 @@ class SyncSamConfig(BaseModel):
     def _fits_together(self) -> Self:
         if not self.vit and not self.cnn:
             raise ValueError("a network needs a ViT, a cnn, or both")
+        if not self.vit and self.fusion == "single":
+            raise ValueError("a single fusion adds the CNN's last map to a ViT: it needs vit")
         if self.details and not self.cnn:
             raise ValueError("details are the CNN's: they need a cnn")
         if self.width % self.heads:

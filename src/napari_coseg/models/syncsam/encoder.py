@@ -36,14 +36,6 @@ class Encoding(NamedTuple):
     stages: tuple[Tensor, ...]
     details: tuple[Tensor, ...]
 
-    def of(self, images: Tensor) -> Encoding:
-        """Return the encodings of some of the images, by their numbers (M,)."""
-        return Encoding(
-            self.embedding[images],
-            tuple(stage[images] for stage in self.stages),
-            tuple(detail[images] for detail in self.details),
-        )
-
 
 class Bridge(nn.Module):
     """Brings a CNN map to the ViT's grid, and by a convolution to its channels.
