@@ -1,7 +1,7 @@
 """Run the comparisons one after another: ``python benchmarks [NAME ...]``, all without a name.
 
-Each is a script that also runs alone, with options of its own. `held_out` and `ablation` want
-options or hours: they run alone only. Leaves with the worst exit code.
+Each is a script that also runs alone, with options of its own. `held_out`, `prompt_scores` and
+`ablation` want options or hours: they run alone only. Leaves with the worst exit code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-HELPERS = {"__main__", "random_model", "window", "held_out", "ablation"}
+HELPERS = {"__main__", "random_model", "window", "held_out", "ablation", "prompt_scores"}
 
 
 def main() -> int:

@@ -174,3 +174,65 @@ class PanopticResult:
     instance_classes: ClassTable
     mpp: float | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Pixels of one object: a bounding box and its bits, at full resolution.
+
+    Attributes
+    ----------
+    origin : tuple of int
+        First index of the box along each axis: (row, column) or (plane, row, column).
+    bits : ndarray of bool
+        What of the box belongs to the object; one axis for each number of `origin`.
+    """
+
+    origin: tuple[int, ...]
+    bits: npt.NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        if self.bits.ndim != len(self.origin):
+            raise ValueError(f"bits of {self.bits.ndim} axes at an origin of {len(self.origin)}")
+
+    @classmethod
+    def of(cls, bits: npt.NDArray[np.bool_], origin: Sequence[int] | None = None) -> Mask:
+        """Cut `bits`, which lie at `origin` (0 by default), to the box of what is set."""
+        first = tuple(int(v) for v in (origin if origin is not None else (0,) * bits.ndim))
+        slices = []
+        for axis in range(bits.ndim):
+            others = tuple(a for a in range(bits.ndim) if a != axis)
+            found = np.flatnonzero(bits.any(axis=others))
+            slices.append(slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(0, 0))
+        moved = tuple(f + s.start for f, s in zip(first, slices, strict=True))
+        return cls(moved, np.ascontiguousarray(bits[tuple(slices)]))
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return int(np.count_nonzero(self.bits))
+
+    @property
+    def window(self) -> tuple[slice, ...]:
+        """Where the bits lie in the image."""
+        sides = zip(self.origin, self.bits.shape, strict=True)
+        return tuple(slice(first, first + length) for first, length in sides)
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What a person drew of one object in one plane, in pixels of the image.
+
+    Attributes
+    ----------
+    box : tuple of float, or None
+        First row and column, inclusive, last row and column, exclusive.
+    points : tuple of (float, float, bool)
+        Row and column in pixel centres, and whether the point is on the object.
+    mask : Mask or None
+        What the object is taken for so far; (row, column).
+    """
+
+    box: tuple[float, float, float, float] | None = None
+    points: tuple[tuple[float, float, bool], ...] = ()
+    mask: Mask | None = None

@@ -10,6 +10,7 @@ from napari_coseg.types import CosegError
 from napari_coseg.weights import catalogue
 from napari_coseg.weights.card import ModelCard
 from napari_coseg.weights.catalogue import PUBLIC, sha256_of
+from napari_coseg.weights.listing import prompt_models, segment_models
 from tests.weights.test_card import write_safetensors
 
 CARD = ModelCard(
@@ -90,6 +91,21 @@ def test_show_prints_the_card(file: Path) -> None:
     ):
         assert text in output
     assert "regions    │ none" in output
+
+
+def test_a_model_for_prompts(folder: Path) -> None:
+    card = ModelCard(
+        name="clicks", kind="syncsam", parameters=116_000_000, trained_parameters=26_000_000
+    )
+    write_safetensors(folder / "clicks.safetensors", {"coseg": card.to_json()})
+    lines = [line for line in run("list").splitlines() if "clicks" in line]
+    assert "from boxes and points" in lines[0]
+    output = run("show", "clicks")
+    assert "what boxes and points are on" in output
+    assert "116,000,000, of which 26,000,000 were trained" in output
+    assert "instances " not in output
+    assert [name for name, _ in prompt_models()] == ["clicks"]
+    assert "clicks" not in dict(segment_models())
 
 
 def test_show_public_weights(folder: Path) -> None:

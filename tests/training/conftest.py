@@ -55,3 +55,38 @@ def raw_config(generated: Path) -> dict[str, Any]:
             "device": "cpu",
         },
     }
+
+
+TINY_PROMPT_NETWORK: dict[str, Any] = {
+    "side": 64,
+    "width": 32,
+    "depth": 4,
+    "heads": 2,
+    "window": 2,
+    "embedding": 32,
+    "cnn": "mobilenetv3_small_050",
+    "freeze_vit": False,
+}
+
+
+@pytest.fixture
+def prompt_config(generated: Path) -> dict[str, Any]:
+    """Config of a SyncSAM run of four steps, as a mapping."""
+    return {
+        "kind": "syncsam",
+        "model": {"name": "tiny-prompts", "network": dict(TINY_PROMPT_NETWORK)},
+        "data": [{"path": generated}],
+        "split": {"by": "image", "folds": 3},
+        "interaction": {"masks": 2},
+        "run": {
+            "steps": 4,
+            "batch": 2,
+            "workers": 0,
+            "validate_every": 4,
+            "save_every": 2,
+            "log_every": 1,
+            "pictures": 1,
+            "device": "cpu",
+            "tensorboard": False,
+        },
+    }

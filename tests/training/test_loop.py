@@ -12,9 +12,9 @@ import torch
 
 from napari_coseg.datasets.synthetic_histology import write_dataset
 from napari_coseg.models.coseg.encoder import Encoder
-from napari_coseg.training import loop, stepping
+from napari_coseg.training import coseg_task, loop
 from napari_coseg.training.config import check_config
-from napari_coseg.training.loop import train_coseg
+from napari_coseg.training.loop import train
 from napari_coseg.training.start import build_network
 from napari_coseg.training.stepping import Stepper
 from napari_coseg.types import CosegError
@@ -34,7 +34,7 @@ def test_a_run_leaves_a_model_scores_and_pictures(
     tmp_path: Path, raw_config: dict[str, Any]
 ) -> None:
     stages = []
-    result = train_coseg(
+    result = train(
         check_config(raw_config), tmp_path / "run", progress=lambda stage, *_: stages.append(stage)
     )
     assert result.step == 4
@@ -51,7 +51,7 @@ def test_seeds_repeat_a_run_and_resume_continues_it(
     tmp_path: Path, raw_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = check_config(raw_config)
-    train_coseg(config, tmp_path / "whole")
+    train(config, tmp_path / "whole")
 
     original = Stepper.take
 
@@ -63,10 +63,10 @@ def test_seeds_repeat_a_run_and_resume_continues_it(
 
     monkeypatch.setattr(Stepper, "take", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train_coseg(config, tmp_path / "parts")
+        train(config, tmp_path / "parts")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     monkeypatch.setattr(Stepper, "take", original)
-    train_coseg(config, tmp_path / "parts", resume=True)
+    train(config, tmp_path / "parts", resume=True)
 
     assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
     whole, parts = (weights(tmp_path / n / "last.safetensors") for n in ("whole", "parts"))
@@ -77,7 +77,7 @@ def test_the_network_learns_one_picture(tmp_path: Path, raw_config: dict[str, An
     raw_config["run"] |= {"steps": 40, "validate_every": 100, "tensorboard": False}
     raw_config["split"]["folds"] = 6
     raw_config["optimiser"] = {"rate": 3e-3, "warmup": 5, "schedule": "constant"}
-    train_coseg(check_config(raw_config), tmp_path / "run")
+    train(check_config(raw_config), tmp_path / "run")
     figures = losses(tmp_path / "run")
     assert sum(figures[-5:]) < 0.75 * sum(figures[:5])
 
@@ -85,7 +85,7 @@ def test_the_network_learns_one_picture(tmp_path: Path, raw_config: dict[str, An
 def test_a_teacher_adds_the_missing_task(tmp_path: Path, raw_config: dict[str, Any]) -> None:
     raw_config["teacher"] = {"start": 0.0, "threshold": 0.51}
     raw_config["run"]["steps"] = 2
-    result = train_coseg(check_config(raw_config), tmp_path / "run")
+    result = train(check_config(raw_config), tmp_path / "run")
     assert result.step == 2
 
 
@@ -93,7 +93,7 @@ def test_fine_tuning_matches_heads_by_class_name(
     tmp_path: Path, raw_config: dict[str, Any]
 ) -> None:
     raw_config["run"]["steps"] = 1
-    train_coseg(check_config(raw_config), tmp_path / "run")
+    train(check_config(raw_config), tmp_path / "run")
     first = load_model(tmp_path / "run" / "last.safetensors").network.state_dict()
 
     raw_config["model"]["start"] = str(tmp_path / "run" / "last.safetensors")
@@ -113,7 +113,7 @@ def test_a_network_may_start_with_more_convolutions_and_nothing_changes(
     raw_config["run"]["steps"] = 1
     network = raw_config["model"]["network"]
     network["refine_instances"] = [1, 0]
-    train_coseg(check_config(raw_config), tmp_path / "run")
+    train(check_config(raw_config), tmp_path / "run")
     first = load_model(tmp_path / "run" / "last.safetensors").network
     raw_config["model"]["start"] = str(tmp_path / "run" / "last.safetensors")
     network["refine_instances"] = [2, 1, 1]
@@ -136,7 +136,7 @@ def test_a_network_may_start_with_more_convolutions_and_nothing_changes(
 
 def test_another_network_cannot_be_the_start(tmp_path: Path, raw_config: dict[str, Any]) -> None:
     raw_config["run"]["steps"] = 1
-    train_coseg(check_config(raw_config), tmp_path / "run")
+    train(check_config(raw_config), tmp_path / "run")
     raw_config["model"]["start"] = str(tmp_path / "run" / "last.safetensors")
     raw_config["model"]["network"]["width"] = 64
     with pytest.raises(CosegError, match=r"network\.width"):
@@ -152,24 +152,24 @@ def test_folders_in_use_and_other_configs_are_refused(
 ) -> None:
     config = check_config(raw_config)
     with pytest.raises(CosegError, match="no run to resume"):
-        train_coseg(config, tmp_path / "new", resume=True)
+        train(config, tmp_path / "new", resume=True)
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").touch()
     with pytest.raises(CosegError, match="not empty"):
-        train_coseg(config, tmp_path / "used")
-    train_coseg(config, tmp_path / "run")
+        train(config, tmp_path / "used")
+    train(config, tmp_path / "run")
     raw_config["optimiser"] = {"rate": 1.0}
     with pytest.raises(CosegError, match="optimiser"):
-        train_coseg(check_config(raw_config), tmp_path / "run", resume=True)
+        train(check_config(raw_config), tmp_path / "run", resume=True)
     (tmp_path / "run" / "last.pt").write_bytes(b"no checkpoint")
     with pytest.raises(CosegError, match="no PyTorch file"):
-        train_coseg(config, tmp_path / "run", resume=True)
+        train(config, tmp_path / "run", resume=True)
     torch.save([1, 2], tmp_path / "run" / "last.pt")
     with pytest.raises(CosegError, match="no checkpoint of a run"):
-        train_coseg(config, tmp_path / "run", resume=True)
+        train(config, tmp_path / "run", resume=True)
     torch.save({"config": Path("x")}, tmp_path / "run" / "last.pt")
     with pytest.raises(CosegError, match="refused"):
-        train_coseg(config, tmp_path / "run", resume=True)
+        train(config, tmp_path / "run", resume=True)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(
@@ -178,9 +178,9 @@ def test_a_loss_that_is_no_number_stops_the_run(
     def broken(*_: Any) -> dict[str, torch.Tensor]:
         return {"regions": torch.tensor(float("nan"), requires_grad=True)}
 
-    monkeypatch.setattr(stepping, "coseg_loss", broken)
+    monkeypatch.setattr(coseg_task, "coseg_loss", broken)
     with pytest.raises(CosegError, match="no number"):
-        train_coseg(check_config(raw_config), tmp_path / "run")
+        train(check_config(raw_config), tmp_path / "run")
 
 
 def test_a_stop_during_the_last_validation_loses_no_model(
@@ -191,10 +191,10 @@ def test_a_stop_during_the_last_validation_loses_no_model(
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(SystemExit) as left:
-        train_coseg(check_config(raw_config), tmp_path / "run", progress=ask)
+        train(check_config(raw_config), tmp_path / "run", progress=ask)
     assert left.value.code == 143
     assert not (tmp_path / "run" / loop.BEST).exists()
-    result = train_coseg(check_config(raw_config), tmp_path / "run", resume=True)
+    result = train(check_config(raw_config), tmp_path / "run", resume=True)
     assert result.step == 4
     assert result.best_score >= 0
     assert (tmp_path / "run" / loop.BEST).exists()
@@ -213,7 +213,7 @@ def test_one_encoding_a_step(
         return original(encoder, images)
 
     monkeypatch.setattr(Encoder, "forward", counted)
-    train_coseg(check_config(raw_config), tmp_path / "run")
+    train(check_config(raw_config), tmp_path / "run")
     assert calls == [2, 2]
 
 
@@ -226,15 +226,15 @@ def test_faulty_images_are_told_before_the_first_step(
         path.write_bytes(path.read_bytes()[:100])
     raw_config["data"] = [{"path": tmp_path / "data"}]
     with pytest.raises(CosegError, match=rf"{faulty[0].name}.* 1 more images are faulty"):
-        train_coseg(check_config(raw_config), tmp_path / "run")
+        train(check_config(raw_config), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_samples_may_come_from_other_processes(tmp_path: Path, raw_config: dict[str, Any]) -> None:
     raw_config["run"] |= {"workers": 1, "steps": 2, "accumulate": 2}
-    train_coseg(check_config(raw_config), tmp_path / "processes")
+    train(check_config(raw_config), tmp_path / "processes")
     raw_config["run"]["workers"] = 0
-    train_coseg(check_config(raw_config), tmp_path / "here")
+    train(check_config(raw_config), tmp_path / "here")
     assert losses(tmp_path / "processes") == losses(tmp_path / "here")
 
 
@@ -243,5 +243,5 @@ def test_patience_ends_a_run_that_gets_no_better(
 ) -> None:
     raw_config["optimiser"] = {"rate": 1e-12, "warmup": 0}
     raw_config["run"] |= {"steps": 50, "validate_every": 1, "patience": 2, "pictures": 0}
-    result = train_coseg(check_config(raw_config), tmp_path / "run")
+    result = train(check_config(raw_config), tmp_path / "run")
     assert result.step == 3

@@ -129,7 +129,7 @@ def test_the_cache_is_bounded(raw_config: dict[str, Any], monkeypatch: pytest.Mo
     free = samples(check_config(raw_config), PLAIN, count=40)
     expected = [free[i]["image"] for i in range(40)]
     assert len(free._prepared) > 2
-    monkeypatch.setattr("napari_coseg.training.samples.CACHE_BYTES", 1)
+    monkeypatch.setattr("napari_coseg.training.drawing.CACHE_BYTES", 1)
     bounded = samples(check_config(raw_config), PLAIN, count=40)
     assert all(torch.equal(bounded[i]["image"], expected[i]) for i in range(40))
     assert len(bounded._prepared) == 1

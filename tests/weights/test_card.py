@@ -66,6 +66,7 @@ def test_read_card_and_header(tmp_path: Path, card: ModelCard) -> None:
         ({"region_mpp": -1}, "region_mpp"),
         ({"kind": "stardist"}, "kind"),
         ({"name": "../../etc/passwd"}, "name"),
+        ({"kind": "syncsam"}, "neither classes nor a pixel size"),
         ({"instance_classes": [{"name": "a", "colour": [0, 0, 0]}] * 2}, "different"),
     ],
 )

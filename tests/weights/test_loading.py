@@ -13,10 +13,18 @@ from torch import nn
 import napari_coseg
 from napari_coseg.models.coseg.config import CosegConfig
 from napari_coseg.models.coseg.network import CosegNetwork
+from napari_coseg.models.syncsam.config import SyncSamConfig
+from napari_coseg.models.syncsam.network import SyncSamNetwork
+from napari_coseg.models.syncsam.prompts import PromptBatch
 from napari_coseg.types import CosegError
 from napari_coseg.weights.card import ModelCard, read_card, read_header
 from napari_coseg.weights.catalogue import sha256_of
-from napari_coseg.weights.loading import load_model, read_state_dict, save_model
+from napari_coseg.weights.loading import (
+    load_model,
+    load_prompt_model,
+    read_state_dict,
+    save_model,
+)
 
 
 @pytest.fixture(scope="module")
@@ -281,3 +289,66 @@ def test_files_without_tensors(tmp_path: Path) -> None:
         read_state_dict(tmp_path / "list.pth")
     with pytest.raises(CosegError, match="no weights file"):
         read_state_dict(tmp_path / "missing.pth")
+
+
+def prompt_network(freeze: bool = False) -> SyncSamNetwork:
+    torch.manual_seed(0)
+    config = SyncSamConfig(
+        side=64,
+        width=32,
+        depth=4,
+        heads=2,
+        window=2,
+        cnn="resnet10t",
+        embedding=32,
+        freeze_vit=freeze,
+    )
+    return SyncSamNetwork(config).eval()
+
+
+def test_a_prompt_network_comes_back(tmp_path: Path) -> None:
+    network = prompt_network()
+    card = ModelCard(name="tiny-sync", kind="syncsam")
+    path = save_model(tmp_path / "s.safetensors", network, card, dtype=torch.float32)
+    loaded = load_prompt_model(path)
+    assert loaded.card.kind == "syncsam"
+    assert loaded.card.parameters == sum(p.numel() for p in network.parameters())
+    assert loaded.network.config == network.config
+    images = torch.rand(1, 3, 64, 64)
+    prompts = PromptBatch(boxes=torch.tensor([[5.0, 5.0, 40.0, 50.0]]))
+    with torch.inference_mode():
+        before, after = (n(images, torch.tensor([0]), prompts) for n in (network, loaded.network))
+    assert torch.equal(before, after)
+
+
+def test_positions_of_a_prompt_network_keep_their_precision(tmp_path: Path) -> None:
+    network = prompt_network()
+    path = save_model(tmp_path / "s.safetensors", network, ModelCard(name="s", kind="syncsam"))
+    loaded = load_prompt_model(path)
+    assert torch.equal(
+        loaded.network.prompt_encoder.positions(), network.prompt_encoder.positions()
+    )
+
+
+def test_a_frozen_vit_is_not_counted_as_trained(tmp_path: Path) -> None:
+    network = prompt_network(freeze=True)
+    path = save_model(tmp_path / "s.safetensors", network, ModelCard(name="s", kind="syncsam"))
+    stored = read_card(path)
+    frozen = sum(p.numel() for p in network.parameters() if not p.requires_grad)
+    assert frozen > 0
+    assert stored.parameters is not None
+    assert stored.trained_parameters == stored.parameters - frozen
+
+
+def test_each_kind_of_model_has_its_use(saved: Path, tmp_path: Path, network: CosegNetwork) -> None:
+    prompted = save_model(
+        tmp_path / "p.safetensors", prompt_network(), ModelCard(name="clicks", kind="syncsam")
+    )
+    with pytest.raises(CosegError, match=r"clicks segments from boxes and points: .*Prompt dock"):
+        load_model(prompted)
+    with pytest.raises(CosegError, match=r"tiny segments whole images .*`napari-coseg predict`"):
+        load_prompt_model(saved)
+    with pytest.raises(CosegError, match="another network"):
+        save_model(tmp_path / "x.safetensors", network, ModelCard(name="x", kind="syncsam"))
+    with pytest.raises(CosegError, match="another network"):
+        save_model(tmp_path / "x.safetensors", prompt_network(), ModelCard(name="x"))

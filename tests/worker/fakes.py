@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from napari_coseg.types import OBJECT_COLUMNS, CosegError
+from napari_coseg.types import OBJECT_COLUMNS, CosegError, Mask
 from napari_coseg.worker.job import Job, Stopped
+from napari_coseg.worker.prompting import PromptAnswer, answer_of, read_prompts
 
 
 class FakeEngine:
@@ -22,6 +24,10 @@ class FakeEngine:
     def __init__(self) -> None:
         self.released = threading.Event()
         self.order: list[str] = []
+
+    def serve_between(self, urgent: Callable[[], Job | None]) -> None:
+        """Note who tells of prompts."""
+        self.urgent = urgent
 
     def answer(self, job: Job) -> None:
         """Do what a request asks."""
@@ -36,7 +42,31 @@ class FakeEngine:
         """Tell the test."""
         self.released.set()
 
+    def _prompt(self, job: Job) -> None:
+        """Take every box for an object, and every mask that came for what it was."""
+        wanted, prompts = read_prompts(job.message)
+        self.order.append(wanted.content)
+        if wanted.model == "bad":
+            raise CosegError("The model is bad.")
+        answers = []
+        for prompt in prompts:
+            if prompt.mask is not None:
+                mask = prompt.mask
+            elif prompt.box is not None:
+                row0, column0, row1, column1 = (round(v) for v in prompt.box)
+                mask = Mask((row0, column0), np.ones((row1 - row0, column1 - column0), bool))
+            else:
+                row, column, _ = prompt.points[0]
+                mask = Mask((int(row) - 2, int(column) - 2), np.ones((5, 5), bool))
+            crop = job.pull(0, 0, 1, 1)  # as the real one, it looks at the image
+            assert crop.shape == (1, 1, 3)
+            answers.append(PromptAnswer(mask, 0.9, (0.0, 0.0, 64.0, 64.0), False))
+        job.send("result", *answer_of(answers, 0.01))
+
     def _answer(self, job: Job) -> None:
+        if job.kind == "prompt":
+            self._prompt(job)
+            return
         if job.kind != "segment":
             job.send("result", {"kind": job.kind})
             return
@@ -55,6 +85,8 @@ class FakeEngine:
         while model == "slow":
             if job.stopped():
                 raise Stopped("stopped")
+            while (other := self.urgent()) is not None:
+                self.answer(other)
             time.sleep(0.01)
         image = np.concatenate(parts)
         regions = (image[..., 0] > 127).astype(np.uint8)

@@ -12,6 +12,7 @@ from napari_coseg.cli import models
 from napari_coseg.cli.demo import demo
 from napari_coseg.cli.evaluate import evaluate
 from napari_coseg.cli.predict import predict
+from napari_coseg.cli.prompt import prompt
 from napari_coseg.cli.serve import serve
 from napari_coseg.cli.train import train
 from napari_coseg.types import CosegError
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 # In the order in which a person meets them. Their modules import torch only when they run, so
 # that help comes at once.
-for command in (demo, predict, evaluate, train, serve):
+for command in (demo, predict, prompt, evaluate, train, serve):
     app.command()(command)
 app.add_typer(models.app, name="models")
 

@@ -31,11 +31,15 @@ def list_models() -> None:
         if isinstance(card, str):
             ours.add_row(escape(name), where, f"[red]{escape(card)}[/red]", "", "")
             continue
+        regions = escape(_names(card.region_table, card.region_mpp))
+        instances = escape(_names(card.instance_table, card.instance_mpp))
+        if card.kind == "syncsam":
+            regions, instances = "none", "from boxes and points"
         ours.add_row(
             escape(name),
             where,
-            escape(_names(card.region_table, card.region_mpp)),
-            escape(_names(card.instance_table, card.instance_mpp)),
+            regions,
+            instances,
             escape(card.licence),
         )
     public = Table(title="Public starting weights (fetched only when you ask)")
@@ -73,8 +77,11 @@ def show(
     table.add_row("size", f"{path.stat().st_size / 1e6:,.1f} MB")
     table.add_row("SHA-256", catalogue.sha256_of(path))
     table.add_row("licence", escape(f"{card.licence}. {card.licence_note}".strip(" .")))
-    table.add_row("regions", _coloured(card.region_table, card.region_mpp))
-    table.add_row("instances", _coloured(card.instance_table, card.instance_mpp))
+    if card.kind == "syncsam":
+        table.add_row("segments", "what boxes and points are on, at any pixel size")
+    else:
+        table.add_row("regions", _coloured(card.region_table, card.region_mpp))
+        table.add_row("instances", _coloured(card.instance_table, card.instance_mpp))
     table.add_row("parameters", _parameters(card, path))
     table.add_row("network", escape(", ".join(f"{k} {v}" for k, v in card.config.items())))
     table.add_row("mean, std", f"{_numbers(card.mean)}; {_numbers(card.std)} (of 0 to 1)")

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import sys
-import threading
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from napari_coseg.types import CosegError
+from napari_coseg.cli.reporting import run_folder
 from napari_coseg.weights.catalogue import DEFAULT_MODEL
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from napari_coseg.inference.batch import JobResult, PredictionFolder
-    from napari_coseg.inference.jobs import Job
-
-_FAILED = 1
-_TERMINATED = 128 + signal.SIGTERM
 
 
 def predict(
@@ -76,7 +62,6 @@ def predict(
         jobs = shard_of(jobs, *part)
 
     import torch
-    from rich.console import Console
 
     from napari_coseg.inference.batch import PredictionFolder
     from napari_coseg.inference.devices import choose_device
@@ -90,91 +75,4 @@ def predict(
     folder = PredictionFolder(out, loaded, settings, mpp)
     if not overwrite:
         folder.check(jobs)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    licence = loaded.card.licence or "licence not stated"
-    console.print(f"Model {loaded.card.name} ({licence}). For research, not a medical device.")
-    try:
-        with _leaving_cleanly():
-            failed = _report(folder, jobs, out, console)
-    except CosegError as error:
-        # Some of the work is done: not the exit code of "nothing was started".
-        print(f"napari-coseg: {error}", file=sys.stderr)
-        raise typer.Exit(_FAILED) from error
-    if failed:
-        raise typer.Exit(_FAILED)
-
-
-def _report(folder: PredictionFolder, jobs: Sequence[Job], out: Path, console: Console) -> int:
-    """Run the jobs, tell how each ended, and return the number that failed."""
-    counts = dict.fromkeys(("done", "skipped", "failed"), 0)
-    assumed = 0
-    for result in _with_bars(folder, jobs, console):
-        counts[result.outcome] += 1
-        if result.outcome == "failed":
-            print(f"{result.job.name}: {result.error}", file=sys.stderr)
-        elif result.outcome == "done":
-            objects, seconds = result.facts["objects"], result.facts["seconds"]["all"]
-            console.print(f"{result.job.name}: {objects:,} objects in {seconds:.1f} s")
-            notes: list[str] = result.facts["notes"]
-            assumed += bool(notes)
-            if notes and assumed == 1:
-                console.print(*notes, sep="\n")
-    if assumed > 1:
-        console.print(f"The same holds for {assumed - 1} other images without a pixel size.")
-    told = [f"{number} {outcome}" for outcome, number in counts.items() if number]
-    console.print(f"{', '.join(told) or 'No image in this part'}. Results are in {out}.")
-    if counts["failed"]:
-        console.print(f"What failed is listed in {out / 'failures.csv'}.")
-    return counts["failed"]
-
-
-def _with_bars(
-    folder: PredictionFolder, jobs: Sequence[Job], console: Console
-) -> Iterator[JobResult]:
-    """Yield the results, with a bar for all images and one for the tiles of the present one."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    bars = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with bars:
-        images = bars.add_task("images", total=len(jobs))
-        tiles = bars.add_task("tiles of the image")
-
-        def show(done: int, total: int) -> None:
-            bars.update(tiles, completed=done, total=total)
-
-        with contextlib.closing(folder.run(jobs, progress=show)) as results:
-            for result in results:
-                bars.reset(tiles)
-                bars.advance(images)
-                yield result
-
-
-@contextlib.contextmanager
-def _leaving_cleanly() -> Iterator[None]:
-    """Let a scheduler's SIGTERM take the way of Ctrl-C: unfinished files are removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, frame: object) -> None:
-        raise SystemExit(_TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    run_folder(folder, jobs, loaded.card, parts="tiles of the image")

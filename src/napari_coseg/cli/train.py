@@ -29,7 +29,7 @@ def train(
     from napari_coseg.training.config import load_config
 
     checked = load_config(config, set_ or ())
-    from napari_coseg.training.loop import train_coseg
+    from napari_coseg.training.loop import train as run_training
 
     folder = out if out is not None else Path("runs") / checked.model.name
     console = Console()
@@ -63,7 +63,7 @@ def train(
                 console.print(f"Step {done}: validation score {figures['score']:.4f}")
 
         try:
-            result = train_coseg(checked, folder, resume=resume, progress=show)
+            result = run_training(checked, folder, resume=resume, progress=show)
         except CosegError as error:
             if not begun:
                 raise

@@ -6,6 +6,7 @@ a missing label is "not annotated", never background.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_coseg.datasets.volume_planes import (
+    VOLUME_SUFFIXES,
+    count_planes,
+    is_volume,
+    read_label_plane,
+    read_plane,
+    volume_stem,
+)
 from napari_coseg.imaging.labels import read_labels
 from napari_coseg.imaging.source import open_image
 from napari_coseg.types import IGNORE, ClassTable, CosegError
@@ -27,6 +36,8 @@ _KEYS = {
     "name",
     "description",
     "mpp",
+    "spacing",
+    "window",
     "license",
     "region_classes",
     "instance_classes",
@@ -59,12 +70,16 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class FolderItem:
-    """Where one item's files lie, and the patient or slide it belongs to."""
+    """Where one item's files lie, and the patient or slide it belongs to.
+
+    `plane` is the index of a volume's plane; None for an image.
+    """
 
     name: str
     image: Path
     labels: Mapping[str, Path]
     group: str
+    plane: int | None = None
 
 
 class FolderDataset:
@@ -74,7 +89,11 @@ class FolderDataset:
     ----------
     name : str
     mpp : float
-        µm per pixel of every image.
+        µm per pixel of every image; of volumes, of their planes.
+    spacing : tuple of float, or None
+        Of volumes: mm between planes, rows and columns.
+    window : (float, float) or None
+        Of volumes: grey values that are shown black and white.
     region_classes, instance_classes : ClassTable
         What the ids in the label images mean.
     items : tuple of FolderItem
@@ -84,11 +103,20 @@ class FolderDataset:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         about = _read_description(self.root)
-        self.name = str(about.get("name", self.root.name))
+        self.name = _name(about, self.root)
         self.license = str(about.get("license", "unknown"))
-        mpp = about.get("mpp")
+        where = self.root / "dataset.toml"
+        self.spacing = _numbers(about, "spacing", 3, where)
+        if self.spacing is not None and min(self.spacing) <= 0:
+            raise CosegError(f"spacing in {where} must be mm above 0.")
+        self.window = _numbers(about, "window", 2, where)
+        if self.window is not None and self.window[0] >= self.window[1]:
+            raise CosegError(f"window in {where} must be the lower and the upper grey value.")
+        mpp = about.get("mpp", None if self.spacing is None else 1000 * self.spacing[2])
         if not isinstance(mpp, int | float) or isinstance(mpp, bool) or not mpp > 0:
-            raise CosegError(f"{self.root / 'dataset.toml'} needs mpp, the µm of a pixel, above 0.")
+            raise CosegError(
+                f"{where} needs mpp, the µm of a pixel, or a volume's spacing in mm, above 0."
+            )
         self.mpp = float(mpp)
         colours = about.get("colours")
         self.region_classes = ClassTable.from_names(about.get("region_classes", ()), colours)
@@ -109,11 +137,15 @@ class FolderDataset:
             If a file cannot be read, a label's size is not its image's, or a class id is not in
             the data set's table.
         """
-        with open_image(item.image) as source:
-            rows, columns = source.shape
-            image = source.read(0, 0, rows, columns)
+        if item.plane is None:
+            with open_image(item.image) as source:
+                image = source.read(0, 0, *source.shape)
+        else:
+            image = read_plane(item.image, item.plane, self.window)
         found = {
-            kind: read_labels(path, expected_shape=(rows, columns))
+            kind: read_labels(path, expected_shape=image.shape[:2])
+            if item.plane is None
+            else read_label_plane(path, item.plane, item.image)
             for kind, path in item.labels.items()
         }
         for kind, table in (("regions", self.region_classes), ("classes", self.instance_classes)):
@@ -123,10 +155,25 @@ class FolderDataset:
         return LabelledImage(
             image=image,
             regions=as_bytes.get("regions"),
-            region_instances=found.get("region_instances"),
-            instances=found.get("instances"),
+            region_instances=_as_ids(found.get("region_instances")),
+            instances=_as_ids(found.get("instances")),
             classes=as_bytes.get("classes"),
         )
+
+
+def dataset_name(root: Path | str) -> str:
+    """Return a data set's name without a look at its images.
+
+    Raises
+    ------
+    CosegError
+        If it has no description that can be read.
+    """
+    return _name(_read_description(Path(root)), Path(root))
+
+
+def _name(about: Mapping[str, Any], root: Path) -> str:
+    return str(about.get("name", root.name))
 
 
 def _read_description(root: Path) -> dict[str, Any]:
@@ -143,28 +190,66 @@ def _read_description(root: Path) -> dict[str, Any]:
     return about
 
 
+def _as_ids(labels: npt.NDArray[Any] | None) -> npt.NDArray[np.int32] | None:
+    return None if labels is None else labels.astype(np.int32, copy=False)
+
+
+def _numbers(
+    about: Mapping[str, Any], key: str, count: int, where: Path
+) -> tuple[float, ...] | None:
+    """Numbers of a key that may be missing."""
+    values = about.get(key)
+    if values is None:
+        return None
+    if (
+        not isinstance(values, list)
+        or len(values) != count
+        or not all(isinstance(v, int | float) and math.isfinite(v) for v in values)
+        or any(isinstance(v, bool) for v in values)
+    ):
+        raise CosegError(f"{key} in {where} must be {count} numbers.")
+    return tuple(float(v) for v in values)
+
+
+def _named(path: Path, suffixes: tuple[str, ...]) -> str | None:
+    """Name of an image or volume, None for another file."""
+    if is_volume(path):
+        return volume_stem(path)
+    return path.stem if path.suffix.lower() in suffixes else None
+
+
 def _find_items(root: Path, group: object) -> tuple[FolderItem, ...]:
-    images = sorted(p for p in (root / "images").glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    images = sorted(
+        path for path in (root / "images").glob("*") if _named(path, IMAGE_SUFFIXES) is not None
+    )
     if not images:
-        raise CosegError(f"{root / 'images'} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+        known = ", ".join(IMAGE_SUFFIXES + VOLUME_SUFFIXES)
+        raise CosegError(f"{root / 'images'} holds no image ({known}).")
     labels: dict[str, dict[str, Path]] = {kind: {} for kind in LABEL_KINDS}
     for kind in LABEL_KINDS:
         for path in sorted((root / kind).glob("*")):
-            if path.suffix.lower() in LABEL_SUFFIXES:
-                labels[kind][path.stem] = path
-    names = [image.stem for image in images]
+            name = _named(path, LABEL_SUFFIXES)
+            if name is not None:
+                labels[kind][name] = path
+    names = [str(_named(image, IMAGE_SUFFIXES)) for image in images]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise CosegError(f"{root / 'images'} has two images of the name {twice[0]}.")
-    return tuple(
-        FolderItem(
-            name=path.stem,
-            image=path,
-            labels={kind: found[path.stem] for kind, found in labels.items() if path.stem in found},
-            group=_group_of(path.stem, group, root),
-        )
-        for path in images
-    )
+    items = []
+    for path, stem in zip(images, names, strict=True):
+        own = {kind: found[stem] for kind, found in labels.items() if stem in found}
+        if is_volume(path):
+            # Planes of one volume stay together, unless `group` parts them by their names.
+            of_volume = {kind: label for kind, label in own.items() if is_volume(label)}
+            for plane in range(count_planes(path)):
+                name = f"{stem}-z{plane:04d}"
+                # A table may name the patient of a volume, or of single planes.
+                whole = group is None or (isinstance(group, dict) and name not in group)
+                part = _group_of(stem if whole else name, group, root)
+                items.append(FolderItem(name, path, of_volume, part, plane))
+        else:
+            items.append(FolderItem(stem, path, own, _group_of(stem, group, root)))
+    return tuple(items)
 
 
 def _group_of(name: str, group: object, root: Path) -> str:

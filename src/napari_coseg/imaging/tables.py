@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,30 +74,16 @@ def read_objects(path: Path | str) -> pd.DataFrame:
         wanted, or a label is below 1 or stands twice.
     """
     path = check_file(path)
-    try:
-        # As text, so that a class called "NA" stays one and a bad cell can be named.
-        text = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise CosegError(f"{path} is not a table in CSV: {_short(error)}.") from error
-    if not isinstance(text.index, pd.RangeIndex):
-        raise CosegError(f"{path} has lines with more cells than its header.")
-    missing = [name for name in OBJECT_COLUMNS if name not in text.columns]
-    if missing:
-        listed = ", ".join(missing)
-        raise CosegError(
-            f"{path} lacks the column{'s' * (len(missing) > 1)} {listed}: an object table has "
-            f"{', '.join(OBJECT_COLUMNS)}."
-        )
+    text = read_cells(path, OBJECT_COLUMNS, "an object table")
     kinds = empty_objects().dtypes
     frame = pd.DataFrame(index=text.index)
     for name in OBJECT_COLUMNS:
         if name in _NAMES:
             frame[name] = text[name].astype(object)
         else:
-            frame[name] = _numbers(path, text[name], whole=kinds[name].kind == "i")
+            frame[name] = read_numbers(path, text[name], whole=kinds[name].kind == "i")
     labels = frame["label"]
-    if len(labels) and (labels.min() < 1 or labels.max() > _LARGEST):
-        raise CosegError(f"{path} has labels outside of 1 to {_LARGEST}, which no label image has.")
+    check_labels(path, labels)
     double = labels[labels.duplicated()]
     if len(double):
         raise CosegError(f"{path} has the label {double.iloc[0]} more than once.")
@@ -123,7 +110,49 @@ def classes_named_in(objects: pd.DataFrame) -> ClassTable:
     return ClassTable.from_names(names)
 
 
-def _numbers(path: Path, cells: pd.Series, *, whole: bool) -> pd.Series:
+def read_cells(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
+    """Read a CSV file as text, cell by cell.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8, with commas and one header line.
+    columns : sequence of str
+        Which ones there must be; others may be there too.
+    what : str
+        What such a table is called, for messages.
+
+    Raises
+    ------
+    CosegError
+        If the file is no such table.
+    """
+    check_file(path)
+    try:
+        # As text, so that a class called "NA" stays one and a bad cell can be named.
+        text = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError, pd.errors.ParserError) as error:
+        raise CosegError(f"{path} is not a table in CSV: {_short(error)}.") from error
+    if not isinstance(text.index, pd.RangeIndex):
+        raise CosegError(f"{path} has lines with more cells than its header.")
+    missing = [name for name in columns if name not in text.columns]
+    if missing:
+        listed = ", ".join(missing)
+        raise CosegError(
+            f"{path} lacks the column{'s' * (len(missing) > 1)} {listed}: {what} has "
+            f"{', '.join(columns)}."
+        )
+    return text
+
+
+def read_numbers(path: Path, cells: pd.Series, *, whole: bool) -> pd.Series:
+    """Return a column of text as numbers: whole ones, or NaN for an empty cell.
+
+    Raises
+    ------
+    CosegError
+        If a cell is something else; the message names its line and column.
+    """
     values = pd.to_numeric(cells.where(cells != "", "nan"), errors="coerce")
     bad = values.isna() & ~cells.str.lower().isin(["", "nan"])
     if whole:
@@ -136,6 +165,12 @@ def _numbers(path: Path, cells: pd.Series, *, whole: bool) -> pd.Series:
             f"{wanted} is expected."
         )
     return values.astype(np.int64 if whole else np.float64)
+
+
+def check_labels(path: Path, labels: pd.Series) -> None:
+    """Raise `CosegError` if a label is none that a label image can hold."""
+    if len(labels) and (labels.min() < 1 or labels.max() > _LARGEST):
+        raise CosegError(f"{path} has labels outside of 1 to {_LARGEST}, which no label image has.")
 
 
 def _short(error: BaseException) -> str:

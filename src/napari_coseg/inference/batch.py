@@ -1,58 +1,23 @@
-"""Prediction of many images into one folder: what is done already, what fails, what is told."""
+"""Prediction of many images into one folder."""
 
 from __future__ import annotations
 
-import errno
-import traceback
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from napari_coseg.imaging.result_files import result_paths, written_paths
+from napari_coseg.imaging.result_files import written_paths
 from napari_coseg.inference.files import predict_file
 from napari_coseg.inference.jobs import Job
-from napari_coseg.inference.panoptic import check_mpp, model_facts
-from napari_coseg.inference.records import Fingerprint, Records, make_folder, plain
+from napari_coseg.inference.result_folder import JobResult, ResultFolder
 from napari_coseg.inference.settings import PredictSettings
-from napari_coseg.inference.stream import (
-    Cancel,
-    Cancelled,
-    Model,
-    Progress,
-    has_instances,
-    has_regions,
-)
-from napari_coseg.types import ClassTable, CosegError
+from napari_coseg.inference.stream import Cancel, Model, Progress, has_instances, has_regions
+from napari_coseg.types import ClassTable
 
-Outcome = Literal["done", "skipped", "failed"]
+__all__ = ["JobResult", "PredictionFolder"]
 
 
-@dataclass
-class JobResult:
-    """How one image ended.
-
-    Attributes
-    ----------
-    job : Job
-        The image.
-    outcome : {"done", "skipped", "failed"}
-        Skipped means done before with the same input, model and settings.
-    facts : dict
-        What `predict_file` returned.
-    error : str
-        What went wrong with a failed one.
-    """
-
-    job: Job
-    outcome: Outcome
-    facts: dict[str, Any] = field(default_factory=dict)
-    error: str = ""
-
-
-class PredictionFolder:
-    """A folder of results, made by one model with one set of settings.
+class PredictionFolder(ResultFolder):
+    """A folder of predictions, made by one model with one set of settings.
 
     Parameters
     ----------
@@ -74,133 +39,20 @@ class PredictionFolder:
     def __init__(
         self, out: Path, model: Model, settings: PredictSettings, mpp: float | None = None
     ) -> None:
-        if mpp is not None:
-            check_mpp(mpp)
-        self.out = out
-        self._model = model
-        self._settings = settings = settings.for_model(model.card)
-        self._mpp = mpp
-        self._records = Records(out)
-        self._started = _now()
-        self._common: dict[str, Any] = plain(
-            {"model_sha256": model.sha256, "settings": settings.identity()}
-        )
-        self._request: dict[str, Any] = {**self._common, "mpp_given": mpp}
+        self._settings = settings.for_model(model.card)
+        super().__init__(out, model, self._settings.as_dict(), self._settings.identity(), mpp)
 
-    def check(self, jobs: Sequence[Job]) -> None:
-        """Refuse to mix results of other models, settings or images with ours.
-
-        Raises
-        ------
-        CosegError
-            If the folder holds such results; the message names one.
-        """
-        for name, other in self._records.all():
-            if other.get("status") == "done" and not _agree(other, self._common):
-                raise self._mixed(name, other)
-        for job in jobs:
-            record = self._records.read(job.name)
-            if record is None:
-                if any(path.exists() for path in result_paths(self.out / job.name)):
-                    raise CosegError(
-                        f"{self.out} holds results called {job.name} that have no record of "
-                        "their making: choose another folder, or replace them with --overwrite."
-                    )
-            elif record.get("status") == "done":
-                if not _agree(record, self._request):
-                    raise self._mixed(job.name, record)
-                if job.path.exists() and not _same_input(record, job.path):
-                    raise CosegError(
-                        f"{self.out} holds results called {job.name} of another image "
-                        f"({record.get('input')}) than {job.path}: choose another folder, or "
-                        "replace them with --overwrite."
-                    )
-
-    def run(
-        self,
-        jobs: Sequence[Job],
-        *,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> Generator[JobResult, None, None]:
-        """Predict image after image; a failure does not end the run.
-
-        ``run.json`` and ``failures.csv`` are written at the beginning and at the end, also when
-        the run is broken off.
-
-        Parameters
-        ----------
-        jobs : sequence of Job
-            The images.
-        progress, cancel : callable, optional
-            For each image, as in `napari_coseg.inference.panoptic.segment_image`.
-
-        Yields
-        ------
-        JobResult
-            One for each job, as soon as it has ended.
-
-        Raises
-        ------
-        CosegError
-            If the folder cannot be written to or its disk is full.
-        napari_coseg.inference.stream.Cancelled
-            If `cancel` said so.
-        """
-        make_folder(self.out)
-        self._gather()
-        try:
-            for job in jobs:
-                yield self._run(job, progress, cancel)
-        finally:
-            self._gather()
-
-    def _run(self, job: Job, progress: Progress | None, cancel: Cancel | None) -> JobResult:
-        record = self._records.read(job.name)
-        if record is not None and self._is_done(job, record):
-            return JobResult(job, "skipped", record.get("result", {}))
-        begun: dict[str, Any] = {"input": str(job.path), **self._request, "started": _now()}
-        try:
-            fingerprint = Fingerprint.of(job.path)
-            begun |= {
-                "size": fingerprint.size,
-                "mtime_ns": fingerprint.mtime_ns,
-                "sha256": fingerprint.sha256,
-            }
-            self._records.write(job.name, {"status": "started", **begun})
-            base = self.out / job.name
-            make_folder(base.parent)
-            facts = predict_file(
-                job.path,
-                base,
-                self._model,
-                mpp=self._mpp,
-                settings=self._settings,
-                progress=progress,
-                cancel=cancel,
-            )
-        except Cancelled:
-            raise
-        except Exception as error:
-            failure = {"status": "failed", **begun, "finished": _now(), "error": _sentence(error)}
-            if not isinstance(error, CosegError):
-                failure["traceback"] = traceback.format_exc()
-            if _is_disk_full(error):
-                # The next images would be computed in vain.
-                raise
-            self._records.write(job.name, failure)
-            return JobResult(job, "failed", error=failure["error"])
-        self._records.write(
-            job.name, {"status": "done", **begun, "finished": _now(), "result": facts}
-        )
-        return JobResult(job, "done", facts)
-
-    def _is_done(self, job: Job, record: dict[str, Any]) -> bool:
-        return (
-            record.get("status") == "done"
-            and _agree(record, self._request)
-            and _same_input(record, job.path)
-            and all(path.is_file() for path in self._written(job))
+    def _make(
+        self, job: Job, base: Path, progress: Progress | None, cancel: Cancel | None
+    ) -> dict[str, Any]:
+        return predict_file(
+            job.path,
+            base,
+            self._model,
+            mpp=self._mpp,
+            settings=self._settings,
+            progress=progress,
+            cancel=cancel,
         )
 
     def _written(self, job: Job) -> tuple[Path, ...]:
@@ -209,66 +61,6 @@ class PredictionFolder:
             self.out / job.name, regions=has_regions(card), instances=has_instances(card)
         )
 
-    def _gather(self) -> None:
+    def _classes(self) -> dict[str, ClassTable]:
         card = self._model.card
-        self._records.gather(
-            {
-                **model_facts(self._model),
-                "licence": card.licence,
-                "region_classes": _listed(card.region_table),
-                "instance_classes": _listed(card.instance_table),
-                "settings": self._settings.as_dict(),
-                "mpp_given": self._mpp,
-                "started": self._started,
-                "finished": _now(),
-            }
-        )
-
-    def _mixed(self, name: str, record: dict[str, Any]) -> CosegError:
-        if record.get("model_sha256") != self._request["model_sha256"]:
-            what = "another model"
-        else:
-            ours = {**self._request["settings"], "mpp": self._mpp}
-            theirs = {**record.get("settings", {}), "mpp": record.get("mpp_given")}
-            other = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
-            what = f"other settings ({', '.join(other)})"
-        return CosegError(
-            f"{self.out} holds results made with {what}, for example {name}: choose another "
-            "folder, or replace them with --overwrite."
-        )
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, CosegError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "There is too little memory for this image."
-    return f"Unexpected {type(error).__name__}: {error}; its record holds the traceback."
-
-
-def _is_disk_full(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return True
-        error = error.__cause__
-    return False
-
-
-def _agree(record: dict[str, Any], request: dict[str, Any]) -> bool:
-    return all(record.get(key) == value for key, value in request.items())
-
-
-def _same_input(record: dict[str, Any], path: Path) -> bool:
-    try:
-        known = Fingerprint(record["size"], record["mtime_ns"], record["sha256"])
-    except KeyError:
-        return False
-    return known.is_of(path)
-
-
-def _listed(table: ClassTable) -> list[dict[str, Any]]:
-    return [{"name": info.name, "colour": list(info.colour)} for info in table]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+        return {"region_classes": card.region_table, "instance_classes": card.instance_table}

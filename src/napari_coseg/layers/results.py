@@ -73,12 +73,12 @@ def result_layers(
     order = np.argsort([*stack.leading, *stack.spatial])
     leading = stack.axes if place.index is None else (1,) * len(stack.axes)
     size = (place.box[2] - place.box[0], place.box[3] - place.box[1])
-    geometry = _geometry(image, stack, place)
+    geometry = placed(image, stack, place)
     made = []
     if first.regions is not None:
         regions = np.stack([r.regions for r in results if r.regions is not None])
         made.append(
-            _placed(
+            _with_facts(
                 region_layer(
                     regions.reshape(*leading, *size).transpose(order),
                     first.region_classes,
@@ -92,7 +92,7 @@ def result_layers(
     if first.instances is not None:
         labels, objects = _joined(results)
         made += with_picture(
-            _placed(
+            _with_facts(
                 instance_layer(
                     labels.reshape(*leading, *size).transpose(order),
                     objects,
@@ -107,7 +107,7 @@ def result_layers(
     return [Layer.create(*data) for data in made]
 
 
-def _placed(data: LayerData, geometry: dict[str, Any], facts: dict[str, Any]) -> LayerData:
+def _with_facts(data: LayerData, geometry: dict[str, Any], facts: dict[str, Any]) -> LayerData:
     labels, attributes, kind = data
     for name in ("scale", "units", "axis_labels"):
         attributes.pop(name, None)
@@ -128,7 +128,7 @@ def _facts(role: str, result: PanopticResult, stack: Stack, place: Place) -> dic
     return {**result.metadata, **own}
 
 
-def _geometry(image: Any, stack: Stack, place: Place) -> dict[str, Any]:
+def placed(image: Any, stack: Stack, place: Place) -> dict[str, Any]:
     """Scale and place of layers whose first pixel is a box's first pixel in a plane of a level."""
     ratios = np.array(stack.ratios(place.level))
     index = place.index if place.index is not None else (0,) * len(stack.axes)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from napari_coseg.training.config import AugmentSection
+from napari_coseg.training.sections import LookSection
 
 Picture = npt.NDArray[np.uint8]
 
@@ -21,7 +21,7 @@ _UNMIX = np.linalg.inv(STAINS)
 _DENSITY = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
 
 
-def augment(image: Picture, settings: AugmentSection, rng: np.random.Generator) -> Picture:
+def augment(image: Picture, settings: LookSection, rng: np.random.Generator) -> Picture:
     """Vary the look of a uint8 RGB picture (rows, columns, 3); its geometry stays."""
     if settings.stain:
         image = jitter_stain(image, settings.stain, rng)

@@ -7,8 +7,6 @@ import copy
 import torch
 from torch import nn
 
-from napari_coseg.models.coseg.network import CosegNetwork
-
 
 class MovingAverage:
     """Exponential moving average of a network's parameters.
@@ -18,12 +16,12 @@ class MovingAverage:
 
     Parameters
     ----------
-    network : CosegNetwork
+    network : nn.Module
     decay : float
         Part of the average that each step keeps.
     """
 
-    def __init__(self, network: CosegNetwork, decay: float) -> None:
+    def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).eval()
         self.decay = decay
         self.updates = 0

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
-from napari_coseg.training.config import RunSection
-from napari_coseg.training.samples import SampleDataset
+from napari_coseg.training.sections import RunSection
 from napari_coseg.types import CosegError
 
 
 def batches_of_steps(
-    samples: SampleDataset,
+    samples: Dataset[dict[str, Tensor]],
     run: RunSection,
     step: int,
     device: torch.device,
@@ -25,7 +24,7 @@ def batches_of_steps(
 
     Parameters
     ----------
-    samples : SampleDataset
+    samples : Dataset
         Of the whole run.
     run : RunSection
         Batch, accumulation, loading processes.

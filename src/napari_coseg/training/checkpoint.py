@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
 from napari_coseg.imaging.files import atomic_path
-from napari_coseg.training.config import TrainingConfig
+from napari_coseg.training.config import AnyConfig
 from napari_coseg.types import CosegError
 from napari_coseg.weights.loading import read_pickled
 
@@ -16,10 +17,21 @@ CHECKPOINT = "last.pt"
 #: What a checkpoint holds.
 _STATE = ("config", "network", "average", "updates", "optimiser", "schedule", "step", "best")
 #: Sections of a config that decide what is learnt; a run that goes on must not change them.
-_FIXED = ("kind", "model", "data", "split", "augment", "loss", "teacher", "optimiser")
+_FIXED = (
+    "kind",
+    "model",
+    "data",
+    "split",
+    "mix",
+    "augment",
+    "interaction",
+    "loss",
+    "teacher",
+    "optimiser",
+)
 
 
-def save_checkpoint(folder: Path, state: dict[str, Any], config: TrainingConfig) -> None:
+def save_checkpoint(folder: Path, state: dict[str, Any], config: AnyConfig) -> None:
     """Write the state whole or not at all."""
     with atomic_path(folder / CHECKPOINT) as path, path.open("wb") as file:
         told: Any = _Told(file)  # torch asks for more of a file than it uses
@@ -50,7 +62,7 @@ class _Told:
         self._file.flush()
 
 
-def load_checkpoint(folder: Path, config: TrainingConfig) -> dict[str, Any]:
+def load_checkpoint(folder: Path, config: AnyConfig) -> dict[str, Any]:
     """Read the state of a run that goes on.
 
     Raises
@@ -66,8 +78,11 @@ def load_checkpoint(folder: Path, config: TrainingConfig) -> dict[str, Any]:
     if missing:
         raise CosegError(f"{path} is no checkpoint of a run: it lacks {', '.join(missing)}.")
     try:
-        before = TrainingConfig.model_validate_json(state["config"])
-    except ValueError as error:
+        raw = json.loads(state["config"])
+        if raw.get("kind", "coseg") != config.kind:
+            raise CosegError(f"{folder} holds a run of another kind of model: {raw['kind']}.")
+        before = type(config).model_validate(raw)
+    except (ValueError, AttributeError) as error:
         raise CosegError(
             f"{path} was made by another version of the program, whose config is not understood: "
             "start from its last.safetensors with model.start."
@@ -85,11 +100,11 @@ def load_checkpoint(folder: Path, config: TrainingConfig) -> dict[str, Any]:
     return checked
 
 
-def _learnt(config: TrainingConfig, name: str) -> Any:
+def _learnt(config: AnyConfig, name: str) -> Any:
     """Return a section without what is written into the weights file but teaches nothing."""
-    section = getattr(config, name)
-    if name == "model":
-        return section.model_copy(
-            update={"post_processing": {}, "description": "", "licence": "", "licence_note": ""}
-        )
+    section = getattr(config, name, None)
+    if name == "model" and section is not None:
+        plain = {"post_processing": {}, "description": "", "licence": "", "licence_note": ""}
+        known = type(section).model_fields
+        return section.model_copy(update={k: v for k, v in plain.items() if k in known})
     return section

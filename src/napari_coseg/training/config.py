@@ -6,25 +6,23 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from napari_coseg.inference.instances import InstanceSettings
+from napari_coseg.training.prompt_config import PromptTrainingConfig
+from napari_coseg.training.sections import (
+    AboutSection,
+    FolderSection,
+    LookSection,
+    OptimiserSection,
+    Range,
+    RunSection,
+    Section,
+    SplitSection,
+)
 from napari_coseg.types import ClassTable, CosegError
-from napari_coseg.weights.card import NAME_PATTERN
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _told(check: Callable[..., Any], *values: Any) -> None:
@@ -35,7 +33,7 @@ def _told(check: Callable[..., Any], *values: Any) -> None:
         raise ValueError(str(error)) from None
 
 
-class NetworkSection(_Section):
+class NetworkSection(Section):
     """Sizes and switches of the network; see `CosegConfig` for what each is."""
 
     encoder: str = "tf_efficientnet_lite0"
@@ -57,32 +55,20 @@ class NetworkSection(_Section):
     folded_norm: bool = True
 
 
-class ModelSection(_Section):
-    """What the weights file says about itself, and where training starts.
+class ModelSection(AboutSection):
+    """The model; heads of the weights in `start` are matched by class name.
 
     Attributes
     ----------
     post_processing : dict
         Thresholds of the model's objects that differ from the defaults; see `InstanceSettings`.
-    start : str or None
-        Weights to fine-tune: a model's name or a file. Heads are matched by class name.
-    encoder_weights : str or None
-        File with weights of the encoder alone.
     """
 
-    name: str = Field(pattern=NAME_PATTERN)
-    description: str = ""
-    licence: str = "unknown"
-    licence_note: str = ""
     region_classes: tuple[str, ...] = ()
     instance_classes: tuple[str, ...] = ()
     region_mpp: float = Field(gt=0)
     instance_mpp: float = Field(gt=0)
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    post_processing: dict[str, float | int] = {}
-    start: str | None = None
-    encoder_weights: str | None = None
+    post_processing: dict[str, float | int] = Field(default_factory=dict)
     network: NetworkSection = NetworkSection()
 
     @field_validator("region_classes", "instance_classes")
@@ -101,13 +87,6 @@ class ModelSection(_Section):
             raise ValueError(f"there are {known}") from None
         return values
 
-    @field_validator("std")
-    @classmethod
-    def _above_zero(cls, std: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(std) <= 0:
-            raise ValueError("each deviation must be above 0")
-        return std
-
     @model_validator(mode="after")
     def _has_a_task(self) -> Self:
         if not self.region_classes and not self.instance_classes:
@@ -115,57 +94,24 @@ class ModelSection(_Section):
         return self
 
 
-class DataSection(_Section):
+class DataSection(FolderSection):
     """One folder data set.
 
     Attributes
     ----------
-    path : Path
-        Folder; a relative one is looked for beside the config file.
-    weight : float
-        Share of the samples drawn from it.
     region_names, instance_names : dict
         The data set's class name to the model's; names that are equal need no entry. An entry
         with the value "ignore" takes no part in training.
-    validation : bool
-        Whether its held-out items are scored.
     teacher : tuple of str
         Tasks that the teacher may fill in on its images: glands, for instance, on colon only.
     """
 
-    path: Path
-    weight: float = Field(default=1.0, gt=0)
-    region_names: dict[str, str] = {}
-    instance_names: dict[str, str] = {}
-    validation: bool = True
+    region_names: dict[str, str] = Field(default_factory=dict)
+    instance_names: dict[str, str] = Field(default_factory=dict)
     teacher: tuple[Literal["regions", "instances"], ...] = ("regions", "instances")
 
 
-class SplitSection(_Section):
-    """Which items are held out: one of `folds`, never parts of an item or of a group."""
-
-    by: Literal["image", "group"] = "group"
-    folds: int = Field(default=5, ge=2)
-    fold: int = Field(default=0, ge=0)
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _fold_exists(self) -> Self:
-        if self.fold >= self.folds:
-            raise ValueError(f"fold must be below folds ({self.folds})")
-        return self
-
-
-def _in_order(values: tuple[float, float]) -> tuple[float, float]:
-    if not 0 < values[0] <= values[1]:
-        raise ValueError("the first number must be above 0 and not above the second")
-    return values
-
-
-Range = Annotated[tuple[float, float], AfterValidator(_in_order)]
-
-
-class AugmentSection(_Section):
+class AugmentSection(LookSection):
     """How samples vary. Ranges are drawn evenly (scales on a logarithmic axis).
 
     Attributes
@@ -174,26 +120,14 @@ class AugmentSection(_Section):
         Factor on the task's µm per pixel.
     rotate : bool
         Any angle; quarter turns and flips are always drawn.
-    stain : float
-        Deviation of the haematoxylin, eosin and residual concentrations; half of it is added as
-        an offset.
-    brightness : float
-        Deviation of brightness and contrast.
-    blur, noise, jpeg : float
-        Probability of each.
     """
 
     region_scale: Range = (0.6, 1.4)
     instance_scale: Range = (0.8, 1.25)
     rotate: bool = True
-    stain: float = Field(default=0.2, ge=0)
-    brightness: float = Field(default=0.08, ge=0)
-    blur: float = Field(default=0.2, ge=0, le=1)
-    noise: float = Field(default=0.2, ge=0, le=1)
-    jpeg: float = Field(default=0.2, ge=0, le=1)
 
 
-class LossSection(_Section):
+class LossSection(Section):
     """Preset and weights; a weight that is not given is the preset's (MODELS, section 1)."""
 
     preset: Literal["paper", "code"] = "code"
@@ -207,66 +141,15 @@ class LossSection(_Section):
     msge: float | None = Field(default=None, ge=0)
 
 
-class TeacherSection(_Section):
+class TeacherSection(Section):
     """A moving average of the model fills tasks that an image has no truth for."""
 
     start: float = Field(default=0.5, ge=0, le=1, description="part of the steps before it fills")
     threshold: float = Field(default=0.9, gt=0.5, lt=1)
 
 
-class OptimiserSection(_Section):
-    """AdamW with warm-up and a cosine or exponential decay.
-
-    Attributes
-    ----------
-    frozen : tuple of str
-        Parameters whose names start with one of these stay as they are. Where that covers the
-        first layers, the backward pass ends above them, which saves much on a CPU.
-    """
-
-    rate: float = Field(default=5e-4, gt=0)
-    encoder_factor: float = Field(default=0.5, ge=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    warmup: int = Field(default=200, ge=0)
-    schedule: Literal["cosine", "exponential", "constant"] = "cosine"
-    decay: float = Field(default=0.98, gt=0, le=1, description="exponential: factor an epoch")
-    epoch_steps: int = Field(default=100, ge=1)
-    clip: float = Field(default=1.0, gt=0)
-    frozen: tuple[str, ...] = ()
-    average: float = Field(default=0.999, ge=0, lt=1)
-
-
-class RunSection(_Section):
-    """How long, how large, how often.
-
-    Attributes
-    ----------
-    batch : int
-        Images a step and process.
-    accumulate : int
-        Steps whose gradients are added before the weights move.
-    patience : int
-        Validations without a better score before training stops; 0 never stops early.
-    """
-
-    steps: int = Field(ge=1)
-    batch: int = Field(default=4, ge=1)
-    accumulate: int = Field(default=1, ge=1)
-    seed: int = 0
-    workers: int = Field(default=1, ge=0)
-    threads: int | None = Field(default=None, ge=1)
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    device: Literal["auto", "cpu"] = "auto"
-    validate_every: int = Field(default=500, ge=1)
-    save_every: int = Field(default=200, ge=1)
-    log_every: int = Field(default=20, ge=1)
-    patience: int = Field(default=0, ge=0)
-    pictures: int = Field(default=4, ge=0)
-    tensorboard: bool = True
-
-
-class TrainingConfig(_Section):
-    """Everything that a run is made of."""
+class TrainingConfig(Section):
+    """Everything that a run of Co-Seg++ is made of."""
 
     kind: Literal["coseg"] = "coseg"
     model: ModelSection
@@ -279,7 +162,15 @@ class TrainingConfig(_Section):
     run: RunSection
 
 
-def load_config(path: Path, changes: Sequence[str] = ()) -> TrainingConfig:
+#: What a run can be made of; `kind` tells which.
+AnyConfig = TrainingConfig | PromptTrainingConfig
+_KINDS: dict[str, type[AnyConfig]] = {
+    "coseg": TrainingConfig,
+    "syncsam": PromptTrainingConfig,
+}
+
+
+def load_config(path: Path, changes: Sequence[str] = ()) -> AnyConfig:
     """Read a config, apply ``key=value`` changes, and check it.
 
     Raises
@@ -302,16 +193,19 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> TrainingConfig:
     return check_config(raw, str(path))
 
 
-def check_config(raw: dict[str, Any], where: str = "The config") -> TrainingConfig:
-    """Turn a nested mapping into a `TrainingConfig`.
+def check_config(raw: dict[str, Any], where: str = "The config") -> AnyConfig:
+    """Turn a nested mapping into the config of its kind.
 
     Raises
     ------
     CosegError
         Naming every wrong key.
     """
+    kind = raw.get("kind", "coseg")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise CosegError(f"{where} has wrong keys: kind: it is one of {', '.join(_KINDS)}.")
     try:
-        return TrainingConfig.model_validate(raw)
+        return _KINDS[kind].model_validate(raw)
     except ValidationError as error:
         faults = [
             f"{'.'.join(str(part) for part in fault['loc']) or 'config'}: {fault['msg']}"

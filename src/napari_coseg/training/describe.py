@@ -6,9 +6,11 @@ import math
 from typing import Any
 
 import napari_coseg
-from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.datasets.folder import dataset_name
 from napari_coseg.models.coseg.network import CosegNetwork
-from napari_coseg.training.config import TrainingConfig
+from napari_coseg.models.syncsam.network import SyncSamNetwork
+from napari_coseg.training.config import AnyConfig, TrainingConfig
+from napari_coseg.training.prompt_config import PromptTrainingConfig
 from napari_coseg.training.validation import ValidationResult
 from napari_coseg.types import OKABE_ITO, ClassTable
 from napari_coseg.weights.card import ClassEntry, ModelCard
@@ -18,22 +20,39 @@ def model_card(config: TrainingConfig, network: CosegNetwork, scores: dict[str, 
     """Describe a network as its weights file will."""
     model = config.model
     return ModelCard(
-        name=model.name,
-        config=network.config.model_dump(mode="json"),
+        **common_facts(config, network, scores),
         region_classes=_entries(model.region_classes),
         instance_classes=_entries(model.instance_classes, len(model.region_classes)),
         region_mpp=model.region_mpp if model.region_classes else None,
         instance_mpp=model.instance_mpp,
-        mean=model.mean,
-        std=model.std,
-        licence=model.licence,
-        licence_note=model.licence_note,
-        data=tuple(FolderDataset(section.path).name for section in config.data),
         post_processing=dict(model.post_processing),
-        scores=scores,
-        description=model.description,
-        software=f"napari-coseg {napari_coseg.__version__}",
     )
+
+
+def prompt_card(
+    config: PromptTrainingConfig, network: SyncSamNetwork, scores: dict[str, Any]
+) -> ModelCard:
+    """Describe a SyncSAM network as its weights file will."""
+    return ModelCard(kind="syncsam", **common_facts(config, network, scores))
+
+
+def common_facts(
+    config: AnyConfig, network: CosegNetwork | SyncSamNetwork, scores: dict[str, Any]
+) -> dict[str, Any]:
+    """Fields of a card that every kind of model has."""
+    model = config.model
+    return {
+        "name": model.name,
+        "config": network.config.model_dump(mode="json"),
+        "mean": model.mean,
+        "std": model.std,
+        "licence": model.licence,
+        "licence_note": model.licence_note,
+        "data": tuple(dataset_name(section.path) for section in config.data),
+        "scores": scores,
+        "description": model.description,
+        "software": f"napari-coseg {napari_coseg.__version__}",
+    }
 
 
 def _entries(names: tuple[str, ...], taken: int = 0) -> tuple[ClassEntry, ...]:

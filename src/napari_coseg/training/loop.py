@@ -1,4 +1,4 @@
-"""The training loop of Co-Seg++."""
+"""The training loop, whatever the model."""
 
 from __future__ import annotations
 
@@ -13,24 +13,20 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.utils import set_seed
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_coseg.imaging.files import write_error
-from napari_coseg.models.coseg.network import CosegNetwork
 from napari_coseg.training.batches import batches_of_steps
 from napari_coseg.training.checkpoint import load_checkpoint, save_checkpoint
-from napari_coseg.training.config import TrainingConfig
-from napari_coseg.training.describe import card_scores, model_card
+from napari_coseg.training.config import AnyConfig, TrainingConfig
+from napari_coseg.training.coseg_task import CosegTask
 from napari_coseg.training.logs import RunLog
-from napari_coseg.training.samples import SampleDataset
-from napari_coseg.training.setup import load_sets
-from napari_coseg.training.start import build_network
+from napari_coseg.training.prompt_task import PromptTask
 from napari_coseg.training.stepping import Stepper
 from napari_coseg.training.stopping import StopRequest
-from napari_coseg.training.survey import class_weights, survey
-from napari_coseg.training.validation import ValidationResult, validate
+from napari_coseg.training.task import Task, Validation
 from napari_coseg.types import CosegError
-from napari_coseg.weights.loading import LoadedModel, save_model
+from napari_coseg.weights.loading import save_model
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +55,8 @@ class TrainingResult:
     best_score: float
 
 
-def train_coseg(
-    config: TrainingConfig,
+def train(
+    config: AnyConfig,
     folder: Path,
     *,
     resume: bool = False,
@@ -70,7 +66,7 @@ def train_coseg(
 
     Parameters
     ----------
-    config : TrainingConfig
+    config : TrainingConfig or PromptTrainingConfig
     folder : Path
         Where everything of the run goes. It must be new or empty unless `resume`.
     resume : bool
@@ -104,14 +100,18 @@ def train_coseg(
     return TrainingResult(folder, run.step, run.best)
 
 
-def _is_first(config: TrainingConfig) -> bool:
+def _is_first(config: AnyConfig) -> bool:
     return bool(PartialState(cpu=config.run.device == "cpu").is_main_process)
+
+
+def _task(config: AnyConfig) -> Task:
+    return CosegTask(config) if isinstance(config, TrainingConfig) else PromptTask(config)
 
 
 class _Run:
     """One run's parts and its position."""
 
-    def __init__(self, config: TrainingConfig, folder: Path, progress: Progress | None) -> None:
+    def __init__(self, config: AnyConfig, folder: Path, progress: Progress | None) -> None:
         self.config = config
         self.folder = folder
         self.progress = progress
@@ -122,21 +122,12 @@ class _Run:
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         set_seed(config.run.seed)
-        network = build_network(config.model)
-        sets, self.held_out = load_sets(config)
-        weights = class_weights(survey(sets, self.held_out, len(config.model.instance_classes)))
+        self.task = _task(config)
         samples = config.run.steps * config.run.accumulate * config.run.batch
-        self.samples = SampleDataset(
-            sets,
-            config.model,
-            config.augment,
-            samples * self.accelerator.num_processes,
-            config.run.seed,
-            weights,
-        )
-        self.stepper = Stepper(config, self.accelerator, network, weights)
+        self.samples = self.task.samples(samples * self.accelerator.num_processes)
+        self.stepper = Stepper(self.task, self.accelerator)
         # Fails now, and not at the first validation, where a name or a class cannot be written.
-        model_card(config, self.network, {})
+        self.task.card(self.network, {})
         self.step = self.validated = 0
         self.best = math.nan
         self.since_best = 0
@@ -146,7 +137,7 @@ class _Run:
         self.log = RunLog(folder, tensorboard=config.run.tensorboard and main)
 
     @property
-    def network(self) -> CosegNetwork:
+    def network(self) -> nn.Module:
         """The moving average: the network that is validated and kept."""
         return self.stepper.average.network
 
@@ -245,7 +236,7 @@ class _Run:
                 f"The loss is no number any more at step {self.step} ({', '.join(bad)}): lower "
                 "optimiser.rate and resume from the last checkpoint."
             )
-        figures |= {name: float(value) for name, value in self.stepper.spread.items()}
+        figures |= {name: float(value) for name, value in self.task.observed().items()}
         figures["rate"] = self.stepper.rate
         figures["seconds"] = self.seconds
         if self.accelerator.is_main_process:
@@ -257,33 +248,26 @@ class _Run:
         if not self.accelerator.is_main_process:
             self.accelerator.wait_for_everyone()
             return
-        card = model_card(self.config, self.network, {"step": self.step})
-        model = LoadedModel(self.network, card, sha256="", path=self.folder / LAST)
-        result: ValidationResult | None = None
-        if self.held_out:
-            pictures = self.folder / "pictures" / f"step-{self.step:06d}"
+        pictures = self.folder / "pictures" / f"step-{self.step:06d}"
 
-            def shown(done: int, total: int) -> None:
-                stop.obey()
-                if self.progress is not None:
-                    self.progress("validate", done, total, {})
+        def shown(done: int, total: int) -> None:
+            stop.obey()
+            if self.progress is not None:
+                self.progress("validate", done, total, {})
 
-            result = validate(
-                model,
-                self.held_out,
-                pictures=pictures if self.config.run.pictures else None,
-                count=self.config.run.pictures,
-                progress=shown,
-            )
-            figures = {"score": result.score, **result.figures()}
-            images = sum(len(one.items) for one in self.held_out)
-            self.log.write("scores", self.step, figures)
+        result: Validation | None = self.task.validate(
+            self.network,
+            self.step,
+            self.folder / LAST,
+            pictures if self.config.run.pictures else None,
+            shown,
+        )
+        scores: dict[str, Any] = {"step": self.step}
+        if result is not None:
+            self.log.write("scores", self.step, {"score": result.score, **result.figures})
             result.table.to_csv(self.folder / "validation.csv", index=False)
-            card = model_card(
-                self.config,
-                self.network,
-                card_scores(self.config, self.step, images, result),
-            )
+            scores = result.card
+        card = self.task.card(self.network, scores)
         save_model(self.folder / LAST, self.network, card)
         score = result.score if result is not None else math.nan
         if result is None or math.isnan(self.best) or score > self.best:

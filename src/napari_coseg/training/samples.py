@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +14,14 @@ from torch.utils.data import Dataset
 
 from napari_coseg.training.augment import augment
 from napari_coseg.training.config import AugmentSection, ModelSection
+from napari_coseg.training.drawing import Kept, Wheel
 from napari_coseg.training.items import PreparedItem, TrainingSet, prepare_item
 from napari_coseg.training.targets import hv_maps
-from napari_coseg.types import IGNORE, CosegError
+from napari_coseg.training.warp import Warp
+from napari_coseg.types import IGNORE
 
 #: Value of instance labels outside of the image: neither an object nor background.
 OUTSIDE = -1
-_GOLDEN = 0.6180339887498949
-#: Read and shrunk items that a loading process keeps.
-CACHE_BYTES = 1 << 30
 
 
 class SampleDataset(Dataset[dict[str, Tensor]]):
@@ -54,48 +51,38 @@ class SampleDataset(Dataset[dict[str, Tensor]]):
         seed: int,
         weights: npt.NDArray[np.float64],
     ) -> None:
-        self.sets = [one for one in sets if one.items]
-        if not self.sets:
-            raise CosegError("No image is left to train on: every item is held out.")
+        self._wheel = Wheel(sets, seed)
+        self.sets = self._wheel.sets
         self.model = model
         self.settings = settings
         self.count = count
         self.seed = seed
-        shares = np.array([one.weight for one in self.sets], float)
-        self.shares = np.cumsum(shares / shares.sum())
         self.class_weights = weights
-        self._prepared: OrderedDict[tuple[int, int, str], PreparedItem] = OrderedDict()
-        self._bytes = 0
+        self._prepared: Kept[tuple[int, int, str], PreparedItem] = Kept()
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, index])
-        # Golden-ratio steps spread the sets evenly over every batch; the seed turns the wheel.
-        turn = (index * _GOLDEN + np.random.default_rng(self.seed).random()) % 1.0
-        chosen = int(np.searchsorted(self.shares, turn, side="right"))
-        one = self.sets[min(chosen, len(self.sets) - 1)]
+        chosen = self._wheel.of_sample(index)
+        one = self.sets[chosen]
         number = int(rng.integers(len(one.items)))
         labels = one.items[number].labels
         tasks = [t for t in ("regions", "instances") if t in labels] or ["regions"]
         task = tasks[int(rng.integers(len(tasks)))]
-        sample = self._draw(self._prepare(self.sets.index(one), number, task), task, rng)
+        sample = self._draw(self._prepare(chosen, number, task), task, rng)
         sample["teach"] = torch.tensor([t in one.teacher for t in ("regions", "instances")])
         return sample
 
     def _prepare(self, set_index: int, number: int, task: str) -> PreparedItem:
-        key = (set_index, number, task)
-        if key not in self._prepared:
-            one = self.sets[set_index]
-            self._prepared[key] = prepare_item(
+        one = self.sets[set_index]
+        return self._prepared.get(
+            (set_index, number, task),
+            lambda: prepare_item(
                 one, one.items[number], self._mpp(task), self._range(task)[0], self.class_weights
-            )
-            self._bytes += self._prepared[key].nbytes
-        self._prepared.move_to_end(key)
-        while self._bytes > CACHE_BYTES and len(self._prepared) > 1:
-            self._bytes -= self._prepared.popitem(last=False)[1].nbytes
-        return self._prepared[key]
+            ),
+        )
 
     def _mpp(self, task: str) -> float:
         return self.model.region_mpp if task == "regions" else self.model.instance_mpp
@@ -112,7 +99,7 @@ class SampleDataset(Dataset[dict[str, Tensor]]):
         centre = _pick_centre(item, tile * factor, rng)
         angle = rng.uniform(-math.pi / 4, math.pi / 4) if self.settings.rotate else 0.0
         quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        warp = _Warp(centre, factor, angle + quarter * math.pi / 2, mirror)
+        warp = Warp(centre, factor, angle + quarter * math.pi / 2, mirror)
 
         picture = warp.apply(item.image, tile, 1, Image.Resampling.BILINEAR, (255, 255, 255))
         image = augment(np.asarray(picture), self.settings, rng)
@@ -132,41 +119,8 @@ class SampleDataset(Dataset[dict[str, Tensor]]):
         return sample
 
 
-@dataclass(frozen=True)
-class _Warp:
-    """Turn, scale, mirror and move: from a sample's pixels to those of its item."""
-
-    centre: tuple[float, float]
-    factor: float
-    angle: float
-    mirror: bool
-
-    def apply(
-        self,
-        picture: Image.Image,
-        tile: int,
-        stride: int,
-        resampling: Image.Resampling,
-        outside: int | tuple[int, ...],
-    ) -> Image.Image:
-        """Sample at the centres of a grid of `tile` / `stride` cells a side."""
-        step = self.factor * stride
-        cosine, sine = math.cos(self.angle) * step, math.sin(self.angle) * step
-        flip = -1.0 if self.mirror else 1.0
-        half = tile / stride / 2
-        row, column = self.centre
-        # PIL asks for x and y in continuous coordinates, in which a pixel's centre is at 0.5.
-        a, b, d, e = flip * cosine, -sine, flip * sine, cosine
-        c = column - a * half - b * half
-        f = row - d * half - e * half
-        size = (tile // stride, tile // stride)
-        return picture.transform(
-            size, Image.Transform.AFFINE, (a, b, c, d, e, f), resampling, fillcolor=outside
-        )
-
-
 def _labels(
-    warp: _Warp, labels: Image.Image | None, tile: int, stride: int, outside: int
+    warp: Warp, labels: Image.Image | None, tile: int, stride: int, outside: int
 ) -> npt.NDArray[np.integer]:
     side = tile // stride
     if labels is None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_coseg.datasets.folder import FolderDataset
-from napari_coseg.models.coseg.network import CosegNetwork
-from napari_coseg.training.config import OptimiserSection, TrainingConfig
+from napari_coseg.training.config import AnyConfig, TrainingConfig
 from napari_coseg.training.items import TrainingSet, training_set
+from napari_coseg.training.sections import OptimiserSection
 from napari_coseg.training.split import split
 from napari_coseg.training.validation import HeldOut
 from napari_coseg.types import CosegError
@@ -34,7 +35,7 @@ def load_sets(config: TrainingConfig) -> tuple[list[TrainingSet], list[HeldOut]]
     return sets, held_out
 
 
-def freeze(network: CosegNetwork, prefixes: tuple[str, ...]) -> None:
+def freeze(network: nn.Module, prefixes: tuple[str, ...]) -> None:
     """Keep parameters whose names start with one of `prefixes` as they are.
 
     Raises
@@ -50,13 +51,15 @@ def freeze(network: CosegNetwork, prefixes: tuple[str, ...]) -> None:
             parameter.requires_grad_(False)
 
 
-def make_optimiser(network: CosegNetwork, section: OptimiserSection) -> torch.optim.Optimizer:
-    """AdamW; the trunk learns slower, and norms, biases and decay rates do not decay."""
+def make_optimiser(
+    network: nn.Module, section: OptimiserSection, slow: Callable[[str], bool]
+) -> torch.optim.Optimizer:
+    """AdamW; what is `slow` learns slower, and norms, biases and decay rates do not decay."""
     groups: dict[tuple[bool, bool], list[Tensor]] = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
-        trunk = name.startswith("encoder.trunk.")
+        trunk = slow(name)
         decays = parameter.ndim > 1 and not name.endswith(("A_log", ".queries", "map_bias"))
         groups.setdefault((trunk, decays), []).append(parameter)
     return torch.optim.AdamW(
@@ -71,7 +74,7 @@ def make_optimiser(network: CosegNetwork, section: OptimiserSection) -> torch.op
     )
 
 
-def rate_factor(step: int, config: TrainingConfig) -> float:
+def rate_factor(step: int, config: AnyConfig) -> float:
     """Factor on the learning rate at a step, 0 to 1."""
     optimiser = config.optimiser
     if step < optimiser.warmup:

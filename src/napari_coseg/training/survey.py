@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from napari_coseg.datasets.folder import FolderItem
 from napari_coseg.training.items import TrainingSet
 from napari_coseg.training.validation import HeldOut
 from napari_coseg.types import CosegError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def survey(
@@ -37,26 +41,39 @@ def survey(
     CosegError
         If one cannot be read; the sentence names the file, and says how many others are faulty.
     """
-    counts = np.zeros(classes + 1)
-    faults: list[str] = []
 
-    def look(task: tuple[TrainingSet, FolderItem, bool]) -> npt.NDArray[np.float64] | str:
+    def look(task: tuple[TrainingSet, FolderItem, bool]) -> npt.NDArray[np.float64]:
         one, item, trained = task
+        return _counted(one, item, classes) * trained
+
+    counts = np.zeros(classes + 1)
+    for found in look_at_all(look, _tasks(sets, held_out)):
+        counts += found
+    return counts
+
+
+def look_at_all(look: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
+    """Call a function for each item, some at a time.
+
+    Raises
+    ------
+    CosegError
+        If it does for one; the sentence is the first one's, and says how many others there are.
+    """
+
+    def told(task: T) -> R | CosegError:
         try:
-            return _counted(one, item, classes) * trained
+            return look(task)
         except CosegError as error:
-            return str(error)
+            return error
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for found in pool.map(look, _tasks(sets, held_out)):
-            if isinstance(found, str):
-                faults.append(found)
-            else:
-                counts += found
+        found = list(pool.map(told, tasks))
+    faults = [one for one in found if isinstance(one, CosegError)]
     if faults:
         more = f" {len(faults) - 1} more images are faulty." if len(faults) > 1 else ""
         raise CosegError(f"{faults[0]}{more}")
-    return counts
+    return [one for one in found if not isinstance(one, CosegError)]
 
 
 def _tasks(

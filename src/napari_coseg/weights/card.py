@@ -13,9 +13,9 @@ import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_coseg.types import RGB, ClassTable, CosegError
 
@@ -25,6 +25,17 @@ FORMAT_VERSION = 1
 METADATA_KEY = "coseg"
 #: Names under which models are kept: they become file names.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+#: Families of networks: Co-Seg++ segments whole images, SyncSAM what a person points at.
+Kind = Literal["coseg", "syncsam"]
+
+_PURPOSE: dict[Kind, str] = {
+    "coseg": (
+        "segments whole images by itself: use it with `napari-coseg predict` or in the Segment dock"
+    ),
+    "syncsam": (
+        "segments from boxes and points: use it with `napari-coseg prompt` or in the Prompt dock"
+    ),
+}
 
 _LARGEST_HEADER = 100 << 20  # the safetensors library's own limit, in bytes
 
@@ -55,14 +66,16 @@ class ModelCard(BaseModel):
         Version of the card, see `FORMAT_VERSION`.
     name : str
         Name of the model: letters, digits, dots, dashes and underscores.
-    kind : str
-        Family of networks that the file holds; ``"coseg"``.
+    kind : {"coseg", "syncsam"}
+        Family of networks that the file holds.
     config : dict
-        Every size and switch of the network, see `napari_coseg.models.coseg.config`.
+        Every size and switch of the network, see `napari_coseg.models.coseg.config` and
+        `napari_coseg.models.syncsam.config`.
     region_classes, instance_classes : tuple of ClassEntry
-        Classes in the order of their ids, from 1.
+        Classes in the order of their ids, from 1; none for ``"syncsam"``.
     region_mpp, instance_mpp : float or None
-        Size of a pixel in µm at which each task runs; None where the model lacks the task.
+        Size of a pixel in µm at which each task runs; None where the model lacks the task, as a
+        ``"syncsam"`` does.
     mean, std : tuple of float
         Normalisation of red, green and blue, for images scaled to 0..1.
     licence : str
@@ -88,7 +101,7 @@ class ModelCard(BaseModel):
 
     format: int = FORMAT_VERSION
     name: str = Field(pattern=NAME_PATTERN)
-    kind: Literal["coseg"] = "coseg"
+    kind: Kind = "coseg"
     config: dict[str, Any] = Field(default_factory=dict)
     region_classes: tuple[ClassEntry, ...] = ()
     instance_classes: tuple[ClassEntry, ...] = ()
@@ -106,6 +119,13 @@ class ModelCard(BaseModel):
     parameters: int | None = Field(default=None, ge=0)
     trained_parameters: int | None = Field(default=None, ge=0)
 
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        panoptic = ("region_classes", "instance_classes", "region_mpp", "instance_mpp")
+        if self.kind == "syncsam" and any(getattr(self, name) for name in panoptic):
+            raise ValueError("a syncsam has neither classes nor a pixel size")
+        return self
+
     @property
     def region_table(self) -> ClassTable:
         """Classes of the regions."""
@@ -115,6 +135,17 @@ class ModelCard(BaseModel):
     def instance_table(self) -> ClassTable:
         """Classes of the instances."""
         return _table(self.instance_classes)
+
+    def expect(self, kind: Kind) -> None:
+        """Refuse a model of another kind than the work at hand needs.
+
+        Raises
+        ------
+        CosegError
+            If it is; the message says where the model is of use.
+        """
+        if self.kind != kind:
+            raise CosegError(f"{self.name} {_PURPOSE[self.kind]}.")
 
     def to_json(self) -> str:
         """Return the card as it stands in a file."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -20,9 +20,12 @@ import napari_coseg
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.models.coseg.config import CosegConfig
 from napari_coseg.models.coseg.network import CosegNetwork
+from napari_coseg.models.syncsam.config import SyncSamConfig
+from napari_coseg.models.syncsam.network import SyncSamNetwork
 from napari_coseg.types import CosegError
 from napari_coseg.weights.card import (
     METADATA_KEY,
+    Kind,
     ModelCard,
     read_card,
     read_header,
@@ -30,14 +33,23 @@ from napari_coseg.weights.card import (
 )
 from napari_coseg.weights.catalogue import SUFFIX, find_weights, sha256_of
 
-#: Parameters of the state space models that are exponents or gains over a whole sequence: half
-#: precision would change what they do.
-_KEEP_FLOAT32 = frozenset({"A_log", "D"})
+Config = CosegConfig | SyncSamConfig
+N = TypeVar("N", bound=nn.Module)
+
+#: What a card's config is read as, by kind.
+_CONFIGS: dict[Kind, type[CosegConfig] | type[SyncSamConfig]] = {
+    "coseg": CosegConfig,
+    "syncsam": SyncSamConfig,
+}
+
+#: Parameters of the state space models that are exponents or gains over a whole sequence, and the
+#: frequencies of SAM's positions: half precision would change what they do.
+_KEEP_FLOAT32 = frozenset({"A_log", "D", "positional_encoding_gaussian_matrix"})
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network that is ready to run, and where it came from.
+    """A network for whole images that is ready to run, and where it came from.
 
     Attributes
     ----------
@@ -57,6 +69,23 @@ class LoadedModel:
     path: Path
 
 
+@dataclass(frozen=True)
+class LoadedPromptModel:
+    """A network for boxes and points that is ready to run, and where it came from.
+
+    Attributes
+    ----------
+    network : SyncSamNetwork
+    card, sha256, path
+        As in `LoadedModel`.
+    """
+
+    network: SyncSamNetwork
+    card: ModelCard
+    sha256: str
+    path: Path
+
+
 def save_model(
     path: Path | str,
     network: nn.Module,
@@ -70,9 +99,10 @@ def save_model(
     path : Path or str
         The file, ending with ``.safetensors``.
     network : nn.Module
-        A network with a `config`, which is stored with it.
+        A `CosegNetwork` or `SyncSamNetwork`, whose `config` is stored with it.
     card : ModelCard
-        Its config, software version and parameter counts are filled in from the network.
+        Of that kind. Its config, software version and parameter counts are filled in from the
+        network.
     dtype : torch.dtype
         Precision of floating-point tensors on disk. Those that it cannot hold stay float32.
 
@@ -86,10 +116,12 @@ def save_model(
     if path.suffix != SUFFIX:
         raise CosegError(f"A weights file ends with {SUFFIX}: {path}.")
     config = network.config
-    if not isinstance(config, CosegConfig):
-        raise TypeError(f"no CosegConfig: {type(config).__name__}")
+    if not isinstance(config, CosegConfig | SyncSamConfig):
+        raise TypeError(f"neither a CosegConfig nor a SyncSamConfig: {type(config).__name__}")
     stored = config.model_dump(mode="json")
-    if card.config and _config_of(card, "The card").model_dump(mode="json") != stored:
+    if not isinstance(config, _CONFIGS[card.kind]) or (
+        card.config and _config_of(card, "The card").model_dump(mode="json") != stored
+    ):
         raise CosegError(f"The card of {card.name} describes another network than the one to save.")
     parameters = list(network.parameters())
     card = card.model_copy(
@@ -123,7 +155,7 @@ def _write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str
 
 
 def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
-    """Build the network that a weights file describes and fill it.
+    """Build the network for whole images that a weights file describes and fill it.
 
     Parameters
     ----------
@@ -135,9 +167,38 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     Raises
     ------
     CosegError
-        If there is no such model, the file is faulty, cut off, of a newer format or of another
-        model, or the device is not there.
+        If there is no such model, the file is faulty, cut off, of a newer format, of another
+        model or of one for boxes and points, or the device is not there.
     """
+    path, card, config = _described(name_or_path, "coseg")
+    assert isinstance(config, CosegConfig)
+    network = _ready(lambda: CosegNetwork(config), path, device)
+    return LoadedModel(network, card, sha256_of(path), path)
+
+
+def load_prompt_model(
+    name_or_path: str | Path, device: str | torch.device = "cpu"
+) -> LoadedPromptModel:
+    """Build the network for boxes and points that a weights file describes and fill it.
+
+    Parameters
+    ----------
+    name_or_path, device
+        As in `load_model`.
+
+    Raises
+    ------
+    CosegError
+        As in `load_model`; and if the model is one for whole images.
+    """
+    path, card, config = _described(name_or_path, "syncsam")
+    assert isinstance(config, SyncSamConfig)
+    network = _ready(lambda: SyncSamNetwork(config), path, device)
+    return LoadedPromptModel(network, card, sha256_of(path), path)
+
+
+def _described(name_or_path: str | Path, kind: Kind) -> tuple[Path, ModelCard, Config]:
+    """Find a model's file and read what network it holds."""
     path = find_weights(name_or_path)
     if path.suffix.lower() != SUFFIX:
         raise CosegError(
@@ -145,10 +206,16 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
             "serve as starting weights of a training."
         )
     card = read_card(path)
+    card.expect(kind)
     config = _config_of(card, str(path))
     _check_classes(card, config, str(path))
+    return path, card, config
+
+
+def _ready(build: Callable[[], N], path: Path, device: str | torch.device) -> N:
+    """Build a network, fill it from its file and put it on its device."""
     try:
-        network = CosegNetwork(config)
+        network = build()
     except (RuntimeError, ValueError) as error:
         raise CosegError(f"{path} describes a network that cannot be built: {error}.") from error
     fill(network, read_state_dict(path), str(path))
@@ -158,7 +225,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CosegError(f"The device {device} cannot be used ({reason}): try cpu.") from error
-    return LoadedModel(network, card, sha256_of(path), path)
+    return network
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
@@ -282,16 +349,18 @@ def _to_float32(value: Tensor) -> Tensor:
     return value.to(torch.float32) if value.is_floating_point() else value
 
 
-def _config_of(card: ModelCard, origin: str) -> CosegConfig:
+def _config_of(card: ModelCard, origin: str) -> Config:
     try:
-        return CosegConfig.model_validate(card.config)
+        return _CONFIGS[card.kind].model_validate(card.config)
     except ValidationError as error:
         raise CosegError(
             f"{origin} describes a network that this version cannot build: {summarise(error)}."
         ) from error
 
 
-def _check_classes(card: ModelCard, config: CosegConfig, origin: str) -> None:
+def _check_classes(card: ModelCard, config: Config, origin: str) -> None:
+    if not isinstance(config, CosegConfig):
+        return
     for task, named, built in (
         ("region", len(card.region_classes), config.region_classes),
         ("instance", len(card.instance_classes), config.instance_classes),

@@ -31,6 +31,30 @@ def read_preferences() -> Preferences:
     return Preferences(page.device, page.model_folder.strip(), page.remote_host.strip())
 
 
+#: Keys of the Prompt dock, as napari writes them: those that napari itself leaves free.
+PROMPT_KEYS = {
+    "tool": "Q",
+    "sign": "W",
+    "commit": "G",
+    "discard": "Escape",
+    "hide": "H",
+    "undo": "U Control-Z",
+    "redo": "Shift-U Control-Shift-Z",
+    "previous": "J",
+    "next": "K",
+    "new": "N",
+}
+
+
+def prompt_keys() -> dict[str, str]:
+    """Return the keys of the Prompt dock, as set on the page."""
+    try:
+        page = get_plugin_settings("napari-coseg").keys
+    except (KeyError, AttributeError):
+        return dict(PROMPT_KEYS)
+    return {name: str(getattr(page, name, key)).strip() for name, key in PROMPT_KEYS.items()}
+
+
 def use_model_folder(preferences: Preferences) -> None:
     """Look for models where the person keeps them; the environment's word counts more."""
     if preferences.model_folder:

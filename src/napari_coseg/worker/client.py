@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import zmq
 
 from napari_coseg.imaging.source import ImageSource
-from napari_coseg.types import CosegError
+from napari_coseg.types import CosegError, Prompt
 from napari_coseg.worker.launcher import LocalHost, RemoteHost
 from napari_coseg.worker.line import Line
 from napari_coseg.worker.outbox import Outbox
 from napari_coseg.worker.pending import Handlers, Pending
+from napari_coseg.worker.prompting import Crop, PromptRequest, prompt_bodies
 from napari_coseg.worker.protocol import Message, ProtocolError
-from napari_coseg.worker.requests import SegmentRequest
+from napari_coseg.worker.requests import SegmentRequest, check_body
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +102,59 @@ class Client:
         if tuple(wanted.shape) != tuple(source.shape):
             raise ValueError(f"a request for {wanted.shape} with a source of {source.shape}")
         return self._ask(Pending("segment", wanted.model_dump(), source, handlers or Handlers()))
+
+    def prompt(
+        self,
+        source: ImageSource,
+        prompts: Sequence[Prompt],
+        *,
+        model: str,
+        device: str = "auto",
+        content: str = "",
+        crops: Sequence[Crop | None] = (),
+        hint: float | None = None,
+    ) -> Pending:
+        """Segment the objects that prompts are on.
+
+        Parameters
+        ----------
+        source : ImageSource
+            Read by windows, in threads of the client, where the host needs them.
+        prompts : sequence of Prompt
+            One an object.
+        model, device : str
+            As in `LoadRequest`.
+        content : str
+            Names the pixels; see `PromptRequest`.
+        crops : sequence of tuple of float or None
+            For each prompt the crop of the answer that it refines.
+        hint : float, optional
+            Length in pixels of an object that is clicked on.
+
+        Returns
+        -------
+        Pending
+            Its `future` ends with a list of `PromptAnswer`. Cancel it when it is asked anew.
+
+        Raises
+        ------
+        ProtocolError
+            If a prompt is not finite, or there are too many.
+        """
+        wanted = check_body(
+            PromptRequest,
+            {
+                "model": model,
+                "device": device,
+                "shape": source.shape,
+                "name": source.name,
+                "content": content,
+                "prompts": prompt_bodies(prompts, crops),
+                "hint": hint,
+            },
+        )
+        masks = [prompt.mask for prompt in prompts]
+        return self._ask(Pending("prompt", wanted.model_dump(), source, masks=masks))
 
     def cancel(self, pending: Pending) -> None:
         """End a request: its future is cancelled at once, and nothing more is heard of it."""

@@ -8,8 +8,10 @@ import os
 import platform
 import sys
 import tempfile
+import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +21,13 @@ import numpy as np
 
 import napari_coseg
 from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError
-from napari_coseg.weights.listing import segment_models, to_message
+from napari_coseg.weights.listing import prompt_models, segment_models, to_message
 from napari_coseg.worker.job import Job, Stopped
+from napari_coseg.worker.prompting import answer_of, read_prompts
 from napari_coseg.worker.requests import LoadRequest, SegmentRequest, check_body
 
 #: Models that stay in memory at once.
-_KEPT = 2
+_KEPT = 3
 #: Seconds between two messages of progress at least.
 _BEAT = 0.1
 
@@ -44,20 +47,39 @@ class Engine:
     def __init__(self, *, spare_core: bool = True) -> None:
         self._models: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._spare_core = spare_core
+        self._kinds: dict[str, Callable[[Job], None]] = {
+            "describe": self._describe,
+            "load": self._load,
+            "segment": self._segment,
+            "prompt": self._prompt,
+        }
+        self._urgent: Callable[[], Job | None] = lambda: None
+        self._thread: int | None = None
 
-    def answer(self, job: Job) -> None:
+    def serve_between(self, urgent: Callable[[], Job | None]) -> None:
+        """Say who tells of requests that long work should be interrupted for.
+
+        Parameters
+        ----------
+        urgent : callable
+            Returns a request of a person who waits for a mask, or None.
+        """
+        self._urgent = urgent
+
+    def answer(self, job: Job, *, nested: bool = False) -> None:
         """Do what a request asks; every end is a ``result`` or an ``error``, but for a stop.
 
         Parameters
         ----------
         job : Job
+        nested : bool
+            Whether it is answered in the middle of another one.
         """
+        self._thread = threading.get_ident()
         try:
             if job.stopped():
                 return
-            {"describe": self._describe, "load": self._load, "segment": self._segment}[job.kind](
-                job
-            )
+            self._kinds[job.kind](job)
         except Stopped:
             pass
         except CosegError as error:
@@ -72,7 +94,9 @@ class Engine:
                 },
             )
         finally:
-            _trim()
+            # Clicks come one after another, and what they leave is small.
+            if job.kind != "prompt" and not nested:
+                _trim()
 
     def warm_up(self) -> None:
         """Import what the first request would import: most of its time."""
@@ -114,6 +138,7 @@ class Engine:
                 "threads": torch.get_num_threads(),
                 "cores": os.cpu_count() or 1,
                 "models": to_message(segment_models()),
+                "prompt_models": to_message(prompt_models()),
             },
         )
 
@@ -122,10 +147,45 @@ class Engine:
         model = self._model(wanted)
         job.send("result", {"model": model.card.name, "sha256": model.sha256})
 
-    def _model(self, wanted: LoadRequest) -> Any:
+    def _prompt(self, job: Job) -> None:
+        from napari_coseg.inference.stream import Cancelled
+        from napari_coseg.worker.sources import PulledSource
+
+        started = time.perf_counter()
+        wanted, prompts = read_prompts(job.message)
+        prompter = self._model(wanted, "syncsam").prompter
+        source = PulledSource(job, wanted.shape, wanted.name, None)
+        # One client's names mean nothing to another.
+        key = f"{job.client.hex()} {wanted.content}" if wanted.content else ""
+        try:
+            found = prompter.segment(
+                source,
+                prompts,
+                key=key,
+                crops=[body.crop for body in wanted.prompts],
+                hint=wanted.hint,
+                cancel=job.stopped,
+            )
+        except Cancelled:
+            raise Stopped("The work was cancelled.") from None
+        job.send("result", *answer_of(found, time.perf_counter() - started))
+
+    def _serve_urgent(self) -> None:
+        """Answer prompts that came while long work is under way, between two of its tiles."""
+        # Work that post-processing threads do must not be held up in them.
+        if threading.get_ident() != self._thread:
+            return
+        while (job := self._urgent()) is not None:
+            self.answer(job, nested=True)
+            if job.stopped():
+                job.say_stopped()
+
+    def _model(self, wanted: LoadRequest, kind: str | None = None) -> Any:
         from napari_coseg.inference.devices import choose_device
+        from napari_coseg.weights.card import read_card
         from napari_coseg.weights.catalogue import find_weights, sha256_of
         from napari_coseg.weights.loading import load_model
+        from napari_coseg.worker.prompt_model import load_prompter
 
         device = choose_device(wanted.device)
         cores = os.cpu_count() or 1
@@ -140,7 +200,8 @@ class Engine:
             while len(self._models) >= _KEPT:
                 self._models.popitem(last=False)
                 self._collect()
-            self._models[key] = load_model(path, device)
+            load = load_prompter if (kind or read_card(path).kind) == "syncsam" else load_model
+            self._models[key] = load(path, device)
         self._models.move_to_end(key)
         return self._models[key]
 
@@ -186,7 +247,11 @@ class Engine:
                 last = now
                 job.send("progress", {"done": done, "total": total})
 
-        stream = PanopticStream(source, model, size.mpp, settings, None, progress, job.stopped)
+        def stopped() -> bool:
+            self._serve_urgent()
+            return job.stopped()
+
+        stream = PanopticStream(source, model, size.mpp, settings, None, progress, stopped)
         job.send("progress", {"done": 0, "total": stream.tiles})
         with ExitStack() as stack:
             folder = Path(tempfile.gettempdir())

@@ -21,6 +21,7 @@ from napari_coseg.worker.protocol import (
     MAX_ARRAY,
     REQUESTS,
     VERSION,
+    WITH_ARRAYS,
     Message,
     ProtocolError,
     decode,
@@ -107,12 +108,13 @@ class Host:
         bound = self._socket.getsockopt(zmq.LAST_ENDPOINT)
         assert isinstance(bound, bytes)
         self.endpoint = Endpoint(bound.rstrip(b"\0").decode(), keys.public)
-        self._engine = engine or Engine()
         self._stay = stay
         self._warm = warm
         self._shelf = ShelfReader(shelf) if shelf is not None else None
         self._outbox: Outbox[tuple[bytes, Frames]] = Outbox()
         self._turns = Turns()
+        self._engine = engine or Engine()
+        self._engine.serve_between(self._turns.take_urgent)
         self._seen: dict[bytes, float] = {}
         self._keys: dict[bytes, str] = {}
         self._going = True
@@ -159,9 +161,7 @@ class Host:
                 if job is not None:
                     self._engine.answer(job)
                     if job.stopped():
-                        refusal = {"message": "cancelled", "cancelled": True}
-                        frames = encode(Message("error", job.request, refusal))
-                        self._outbox.put((job.client, frames))
+                        job.say_stopped()
                 else:
                     self._engine.release()
             except Exception:
@@ -186,7 +186,7 @@ class Host:
     def _read(self, client: bytes, key: str, frames: Sequence[memoryview]) -> None:
         try:
             message = self._decoded(client, frames)
-            if message.arrays and message.kind != "pixels":
+            if message.arrays and message.kind not in WITH_ARRAYS:
                 raise ProtocolError(f"A message {message.kind!r} carries no arrays.")
         except CosegError as error:
             refusal = {"message": str(error), "version": VERSION}

@@ -52,6 +52,7 @@ class Job:
         self.kind = message.kind
         self.request = message.request
         self.body = message.body
+        self.message = message
         self._send = send
         self._stop = threading.Event()
         self._credit = threading.Semaphore(CREDIT)
@@ -70,6 +71,11 @@ class Job:
         """Answer the client; nothing is sent after a stop."""
         if not self.stopped():
             self._send(Message(kind, self.request, body or {}, arrays or {}), pack)
+
+    def say_stopped(self) -> None:
+        """Tell the client that the work has ended as it wanted."""
+        body = {"message": "cancelled", "cancelled": True}
+        self._send(Message("error", self.request, body), False)
 
     def stop(self) -> None:
         """End the work at its next look; from any thread."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_coseg.imaging.source import ImageSource
-from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, PanopticResult
+from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, Mask, PanopticResult
+from napari_coseg.worker.prompting import prompt_message, read_answers
 from napari_coseg.worker.protocol import MAX_ARRAY, Message, ProtocolError
 
 _log = logging.getLogger(__name__)
@@ -58,8 +59,11 @@ class Pending:
         Where pixels come from that the host pulls.
     handlers : Handlers
         Who hears of it.
+    masks : sequence of Mask or None
+        What the objects of ``prompt`` are taken for so far.
     future : Future
-        Its end: a `PanopticResult` for ``segment``, else the body of the result.
+        Its end: a `PanopticResult` for ``segment``, a list of `PromptAnswer` for ``prompt``, else
+        the body of the result.
     id : str
         New for each try, so that a late word of a dead host is not taken for one of the next.
     tries : int
@@ -72,6 +76,7 @@ class Pending:
     body: Mapping[str, Any]
     source: ImageSource | None = None
     handlers: Handlers = field(default_factory=Handlers)
+    masks: Sequence[Mask | None] = ()
     future: Future[Any] = field(default_factory=Future)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     tries: int = 0
@@ -86,6 +91,8 @@ class Pending:
         if self.kind == "segment":
             assert self.source is not None
             self.assembly = Assembly(self.source.shape)
+        if self.kind == "prompt":
+            return prompt_message(self.id, dict(self.body), self.masks)
         return Message(self.kind, self.id, dict(self.body))
 
     def again(self) -> None:
@@ -147,6 +154,8 @@ class Pending:
             value: Any = dict(message.body)
             if self.assembly is not None:
                 value = self.assembly.result(message)
+            elif self.kind == "prompt":
+                value = read_answers(message)
         except MemoryError:
             self.fail(CosegError("There is too little memory for the result: take a part of it."))
         except Exception as error:

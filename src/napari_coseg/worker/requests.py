@@ -9,17 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from napari_coseg.worker.protocol import ProtocolError
 
 # 2^20 pixels a side, and together no more than the largest slides have.
-_Length = Annotated[int, Field(ge=1, le=1 << 20)]
+Length = Annotated[int, Field(ge=1, le=1 << 20)]
 _PIXELS = 1 << 36
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Body(BaseModel):
+class RequestBody(BaseModel):
+    """What a request holds; fields that nobody knows are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class LoadRequest(_Body):
+class LoadRequest(RequestBody):
     """Bring a model into memory.
 
     Attributes
@@ -61,7 +63,7 @@ class SegmentRequest(LoadRequest):
         Least mean foreground probability of an object; None takes the model's own.
     """
 
-    shape: tuple[_Length, _Length]
+    shape: tuple[Length, Length]
     name: Annotated[str, Field(max_length=4096)] = "the image"
     mpp: _Positive | None = None
     mpp_origin: Literal["given", "image", "assumed"] = "given"
@@ -80,7 +82,7 @@ class SegmentRequest(LoadRequest):
         return shape
 
 
-_B = TypeVar("_B", bound=_Body)
+_B = TypeVar("_B", bound=RequestBody)
 
 
 def check_body(kind: type[_B], body: Any) -> _B:

@@ -17,6 +17,8 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: OrderedDict[bytes, deque[Job]] = OrderedDict()
         self._current: Job | None = None
+        # One that is answered in the middle of the current one.
+        self._inner: Job | None = None
         self._closed = False
         self._change = threading.Condition()
 
@@ -35,7 +37,7 @@ class Turns:
             None after `timeout` seconds without one, and after `close`.
         """
         with self._change:
-            self._current = None
+            self._current = self._inner = None
             if not self._waiting and not self._closed:
                 self._change.wait(timeout)
             if self._closed or not self._waiting:
@@ -47,6 +49,23 @@ class Turns:
             self._current = job
             return job
 
+    def take_urgent(self) -> Job | None:
+        """Take a waiting job of a person who waits for a mask, whoever's turn it is; or None.
+
+        The current job stays the current one.
+        """
+        with self._change:
+            for client, jobs in self._waiting.items():
+                job: Job | None = next((job for job in jobs if job.kind == "prompt"), None)
+                if job is not None:
+                    jobs.remove(job)
+                    if not jobs:
+                        del self._waiting[client]
+                    self._inner = job
+                    return job
+            self._inner = None
+            return None
+
     @property
     def closed(self) -> bool:
         """Whether nothing more will be taken."""
@@ -55,10 +74,7 @@ class Turns:
     def find(self, client: bytes, request: str) -> Job | None:
         """Return a client's job, waiting or current; None where there is none."""
         with self._change:
-            current = self._current
-            known: list[Job] = [*self._waiting.get(client, ())]
-            if current is not None:
-                known.append(current)
+            known: list[Job] = [*self._waiting.get(client, ()), *self._at_work()]
         for job in known:
             if job.client == client and job.request == request:
                 return job
@@ -68,8 +84,7 @@ class Turns:
         """Return the requests of a client that wait or are at work."""
         with self._change:
             jobs = list(self._waiting.get(client, ()))
-            if self._current is not None and self._current.client == client:
-                jobs.append(self._current)
+            jobs += [job for job in self._at_work() if job.client == client]
         return [job.request for job in jobs]
 
     def waiting(self, client: bytes) -> int:
@@ -95,14 +110,13 @@ class Turns:
                 jobs.remove(job)
                 if not jobs:
                     del self._waiting[client]
-            return job is self._current
+            return job in self._at_work()
 
     def drop(self, client: bytes) -> None:
         """End all jobs of a client that has gone."""
         with self._change:
             gone = list(self._waiting.pop(client, ()))
-            if self._current is not None and self._current.client == client:
-                gone.append(self._current)
+            gone += [job for job in self._at_work() if job.client == client]
         for job in gone:
             job.stop()
 
@@ -111,9 +125,11 @@ class Turns:
         with self._change:
             self._closed = True
             every = [job for jobs in self._waiting.values() for job in jobs]
-            if self._current is not None:
-                every.append(self._current)
+            every += self._at_work()
             self._waiting.clear()
             self._change.notify_all()
         for job in every:
             job.stop()
+
+    def _at_work(self) -> list[Job]:
+        return [job for job in (self._current, self._inner) if job is not None]

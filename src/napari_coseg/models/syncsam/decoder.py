@@ -121,11 +121,18 @@ class SyncDecoder(nn.Module):
         tokens, source = self.transformer(source, positions.expand(count, -1, -1, -1), tokens)
         source = source.transpose(1, 2).reshape(dense.shape)
         features = self._upscaled(source, encoding, images)
-        if self.multi_scale is not None:
-            # Once an image, however many objects it has.
-            features = features + self.multi_scale(encoding.stages, encoding.embedding)[images]
+        fused = self.fused(encoding)
+        if fused is not None:
+            features = features + fused[images]
         weights = self._weights(tokens)
         return torch.einsum("mc,mchw->mhw", weights, features)
+
+    def fused(self, encoding: Encoding) -> Tensor | None:
+        """Return what the multi-scale branch adds: once an image, however many objects it has."""
+        if encoding.fused is not None or self.multi_scale is None:
+            return encoding.fused
+        out: Tensor = self.multi_scale(encoding.stages, encoding.embedding)
+        return out
 
     def _tokens(self) -> Tensor:
         if self.med_token is not None:

@@ -30,11 +30,15 @@ class Encoding(NamedTuple):
         Outputs of the first three stages, (B, width, S/16, S/16); empty without `multi_scale`.
     details : tuple of Tensor
         The CNN's maps at strides 8 and 4; empty without `details`.
+    fused : Tensor or None
+        What the decoder's multi-scale branch makes of the rest, (B, embedding / 8, S/4, S/4), once
+        `SyncSamNetwork.prepare` was asked for it.
     """
 
     embedding: Tensor
     stages: tuple[Tensor, ...]
     details: tuple[Tensor, ...]
+    fused: Tensor | None = None
 
 
 class Bridge(nn.Module):

@@ -36,6 +36,14 @@ class SyncSamNetwork(nn.Module):
         encoding: Encoding = self.encoder(images)
         return encoding
 
+    def prepare(self, encoding: Encoding) -> Encoding:
+        """Do at once what every decoding of the same images would repeat.
+
+        For images that prompts come to one after another. The maps of the stages, which nothing
+        else needs, are let go.
+        """
+        return encoding._replace(fused=self.decoder.fused(encoding), stages=())
+
     def decode(self, encoding: Encoding, images: Tensor, prompts: PromptBatch) -> Tensor:
         """Segment what the prompts are on.
 

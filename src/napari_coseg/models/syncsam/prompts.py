@@ -17,7 +17,28 @@ from napari_coseg.models.syncsam.config import SyncSamConfig
 
 #: What a point is.
 PADDING, NEGATIVE, POSITIVE = -1, 0, 1
+#: What a cell that lies wholly inside of a mask before is given back as; outside, its negative.
+MASK_LOGIT = 6.0
 _FIRST_CORNER, _LAST_CORNER = 2, 3
+
+
+def mask_logits(coverage: Tensor) -> Tensor:
+    """Return a mask before as `PromptBatch.masks` wants it.
+
+    A network that sees its own logits again has to trust how sure it was; a mask that a person
+    has corrected, or another program made, has none. So all of them come as if from one source.
+
+    Parameters
+    ----------
+    coverage : Tensor, (..., S/4, S/4)
+        Share of each cell that the mask covers, 0 to 1.
+
+    Returns
+    -------
+    Tensor
+        `MASK_LOGIT` where it covers all, 0 at a half, ``-MASK_LOGIT`` where it covers nothing.
+    """
+    return (2.0 * coverage - 1.0) * MASK_LOGIT
 
 
 @dataclass(frozen=True)

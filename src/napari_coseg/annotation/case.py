@@ -1,0 +1,429 @@
+"""A case: the labels of one image or volume, its objects, and everything a person did to them.
+
+One thread, the GUI's, uses a case. Each edit is in the layer and in the table at once; a second
+thread brings it to the disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sqlite3
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_coseg.annotation import edits
+from napari_coseg.annotation.change import (
+    Change,
+    Commit,
+    Past,
+    count_name,
+    tool_name,
+)
+from napari_coseg.annotation.chunks import (
+    Window,
+)
+from napari_coseg.annotation.faults import explained
+from napari_coseg.annotation.identity import ImageIdentity
+from napari_coseg.annotation.journal import Journal
+from napari_coseg.annotation.opening import restore, take_in
+from napari_coseg.annotation.pixel_edits import PixelEdits
+from napari_coseg.annotation.records import ObjectRecord, Row, without_masks
+from napari_coseg.annotation.state import State
+from napari_coseg.annotation.steps import Edit
+from napari_coseg.types import CosegError, Mask, Prompt
+
+#: Seconds that a program's end waits for the disk.
+_AT_END = 10.0
+
+
+class Case(PixelEdits):
+    """Labels under a journal; made by `open`."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        # A program that ends without closing its cases still writes what is left.
+        self._end = weakref.finalize(self, state.close, _AT_END)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        identity: ImageIdentity,
+        labels: Any,
+        *,
+        write: Callable[[Window, npt.NDArray[Any]], None] | None = None,
+        on_saved: Callable[[bool], None] | None = None,
+        on_trouble: Callable[[str | None], None] | None = None,
+        objects: Mapping[int, ObjectRecord] | None = None,
+    ) -> Case:
+        """Open a journal, or begin one.
+
+        This reads all labels once. It may be called in another thread than the one that uses the
+        case afterwards.
+
+        Parameters
+        ----------
+        path : Path
+            Its file. Where there is none, the labels as they are become its beginning; else the
+            labels become what it holds.
+        identity : ImageIdentity
+            Of the image.
+        labels : ndarray of integers, (rows, columns) or (planes, rows, columns)
+            The layer's own data; read whenever an edit needs it.
+        write : callable, optional
+            Sets values of the layer: ``write(window, values)`` with values of the layer's dtype.
+            By default ``labels[window] = values``.
+        on_saved : callable, optional
+            Called, in any thread, with False when something waits to be written, and True when
+            all is on the disk. It must return at once and wait for no other thread.
+        on_trouble : callable, optional
+            Called, in the writer's thread, with a sentence when writing fails, and with None when
+            it works again.
+        objects : mapping, optional
+            What is known of the objects in the labels of a new journal: class, score, model.
+
+        Returns
+        -------
+        Case
+            Open; `close` it.
+
+        Raises
+        ------
+        CosegError
+            If the labels are no integers of two or three axes, or the journal is in use, damaged,
+            of another image or shape or a newer version, or cannot be written.
+        """
+        kind = np.dtype(labels.dtype)
+        if kind.kind not in "iu":
+            raise CosegError(f"Labels must be integers, not {kind}; convert the layer.")
+
+        def put(window: Window, values: npt.NDArray[Any]) -> None:
+            given = values.astype(kind, copy=False)
+            if write is None:
+                labels[window] = given
+            else:
+                write(window, given)
+
+        journal = Journal(Path(path), identity, tuple(int(side) for side in labels.shape))
+        try:
+            base = None
+            if journal.begun:
+                table = restore(journal, labels, put)
+            else:
+                base = take_in(labels, journal.grid, objects or {})
+                table = dict(base.objects)
+            return cls(State(journal, labels, put, table, base, on_saved, on_trouble))
+        except BaseException as error:
+            journal.close()
+            if isinstance(error, sqlite3.Error):
+                raise explained(error, Path(path)) from error
+            raise
+
+    # What is there.
+
+    @property
+    def objects(self) -> Mapping[int, ObjectRecord]:
+        """Records of all objects by label; a view that follows the edits."""
+        return MappingProxyType(self._state.objects)
+
+    @property
+    def saved(self) -> bool:
+        """Whether everything is on the disk."""
+        return self._state.writer.saved
+
+    @property
+    def error(self) -> str | None:
+        """Why edits are not saved, None while they are."""
+        return self._state.writer.error
+
+    @property
+    def undo_name(self) -> str | None:
+        """What undo would take back, None for nothing."""
+        return _name(self._state.to_undo)
+
+    @property
+    def redo_name(self) -> str | None:
+        """What redo would do again, None for nothing."""
+        return _name(self._state.to_redo)
+
+    def history(self, most: int = 50) -> list[Past]:
+        """Return the last edits, the youngest first; those that were undone are not among them."""
+        return self._state.history(most)
+
+    def next_label(self) -> int:
+        """Return the id that the next new object gets.
+
+        Raises
+        ------
+        CosegError
+            If the layer's dtype has no id left.
+        """
+        return self._state.fresh()
+
+    # Edits of objects.
+
+    def commit(
+        self,
+        mask: Mask,
+        *,
+        label: int | None = None,
+        class_id: int | None = None,
+        score: float = math.nan,
+        prompts: Sequence[Prompt] = (),
+        planes: Sequence[int] | None = None,
+        protect: bool = True,
+        model: str = "",
+        settings: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> Change:
+        """Make an object of a mask, or give a new one to an object that was opened again.
+
+        Parameters
+        ----------
+        mask : Mask
+            Its pixels; those outside the image are left out.
+        label, class_id, score, prompts, planes, model
+            As in `Commit`.
+        protect : bool
+            Whether pixels of other objects stay theirs.
+        settings : mapping, optional
+            Of the model, for the journal. No names of files: they can tell who the patient is.
+        name : str, optional
+            What the person reads; by default for example "box: object 12".
+
+        Raises
+        ------
+        CosegError
+            If the object would have no pixel; nothing has changed then.
+        """
+        item = Commit(mask, label, class_id, score, prompts, planes, model)
+        return self.commit_many([item], protect=protect, settings=settings, name=name)
+
+    def commit_many(
+        self,
+        items: Sequence[Commit],
+        *,
+        protect: bool = True,
+        strict: bool = True,
+        settings: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> Change:
+        """Commit several objects as one step of undo.
+
+        Parameters
+        ----------
+        items : sequence of Commit
+            The objects. Where they overlap, the first one keeps its pixels with `protect`, the
+            last one gets them without.
+        protect, settings, name
+            As in `commit`.
+        strict : bool
+            Whether one object without a pixel stops all; otherwise it is left out, as
+            `Change.left_out` says, unless all are.
+
+        Raises
+        ------
+        CosegError
+            If an object would have no pixel, or an id does not fit; nothing has changed then.
+        """
+        draft = self._state.draft()
+        told: dict[int, ObjectRecord] = {}
+        left_out = []
+        for number, item in enumerate(items):
+            label = item.label
+            label = self._state.fresh(told) if label is None else self._state.checked(label)
+            if label in told:
+                raise ValueError(f"object {label} is committed twice")
+            old = self._state.objects.get(label)
+            kept = None if old is None else draft.read(old.window)
+            try:
+                if old is not None:
+                    edits.erase(draft, [old])
+                edits.paint(draft, item.mask, label, protect)
+            except CosegError:
+                if strict or (number == len(items) - 1 and not told):
+                    raise
+                left_out.append(number)
+                if old is not None and kept is not None:
+                    draft.put(old.window, kept)
+                continue
+            class_id = item.class_id
+            if class_id is None:
+                class_id = 0 if old is None else old.class_id
+            told[label] = ObjectRecord(
+                label,
+                class_id,
+                item.score,
+                prompts=without_masks(item.prompts),
+                planes=item.placed(),
+                model=item.model,
+            )
+        if not told:
+            raise CosegError("There is no object to commit; draw one first.")
+        if name is None:
+            tools = {tool_name(item.prompts) for item in items}
+            tool = tools.pop() if len(tools) == 1 else "prompts"
+            name = f"{tool}: {count_name(list(told))}"
+        models = {item.model for item in items}
+        change = self._state.drawn(
+            "commit",
+            name,
+            draft,
+            told,
+            model=models.pop() if len(models) == 1 else "",
+            settings=settings,
+            must_stay=told,
+        )
+        return dataclasses.replace(change, left_out=tuple(left_out))
+
+    def delete(self, labels: Sequence[int]) -> Change:
+        """Delete objects.
+
+        Raises
+        ------
+        CosegError
+            If there is no such object; nothing has changed then.
+        """
+        records = self._state.known(labels)
+        draft = self._state.draft()
+        edits.erase(draft, records)
+        name = f"delete {count_name([record.label for record in records])}"
+        return self._state.drawn("delete", name, draft)
+
+    def split(self, label: int, line: npt.ArrayLike, width: float = 1) -> Change:
+        """Part an object along a drawn line.
+
+        The largest part keeps the id; the parts keep the class, and have no prompts.
+
+        Parameters
+        ----------
+        label : int
+            The object.
+        line : array-like of float, (n, axes)
+            Points in pixel centres; in a volume the line cuts through all planes of the object.
+        width : float
+            Thickness of the line in pixels; the pixels under it go to the nearest part.
+
+        Raises
+        ------
+        CosegError
+            If the line does not part the object; nothing has changed then.
+        """
+        (record,) = self._state.known([label])
+        taken: set[int] = set()
+
+        def fresh() -> int:
+            taken.add(found := self._state.fresh(taken))
+            return found
+
+        draft = self._state.draft()
+        parts = edits.cut(draft, record, np.asarray(line, float), width, fresh)
+        plain = dataclasses.replace(
+            record, score=math.nan, prompts=(), planes=(), origin="split", model=""
+        )
+        told = {part: dataclasses.replace(plain, label=part) for part in (label, *parts)}
+        return self._state.drawn("split", f"split object {label}", draft, told, must_stay=told)
+
+    def merge(self, labels: Sequence[int]) -> Change:
+        """Make one object of several: the first, which keeps its class and gets all prompts.
+
+        Raises
+        ------
+        CosegError
+            If there are fewer than two, or one does not exist; nothing has changed then.
+        """
+        records = self._state.known(labels)
+        if len(records) < 2:
+            raise CosegError("Choose two objects or more to merge them.")
+        first = records[0]
+        draft = self._state.draft()
+        edits.replace(draft, records[1:], first.label)
+        told = dataclasses.replace(
+            first,
+            score=math.nan,
+            prompts=tuple(prompt for record in records for prompt in record.prompts),
+            planes=tuple(plane for record in records for plane in record.planes),
+            origin="merge",
+            model="",
+        )
+        name = f"merge {len(records)} objects into {first.label}"
+        return self._state.drawn("merge", name, draft, {first.label: told})
+
+    def relabel(self, label: int, new: int) -> Change:
+        """Give an object another id.
+
+        Raises
+        ------
+        CosegError
+            If the id is taken or does not fit; nothing has changed then.
+        """
+        (record,) = self._state.known([label])
+        if self._state.checked(new) in self._state.objects:
+            raise CosegError(f"There is an object {new} already; choose another id, or merge them.")
+        draft = self._state.draft()
+        edits.replace(draft, [record], new)
+        told = {new: dataclasses.replace(record, label=new)}
+        return self._state.drawn("relabel", f"object {label} becomes {new}", draft, told)
+
+    def set_class(self, labels: Sequence[int], class_id: int) -> Change:
+        """Set the class of objects.
+
+        Raises
+        ------
+        CosegError
+            If there is no such object; nothing has changed then.
+        """
+        records = self._state.known(labels)
+        rows: dict[int, Row] = {
+            record.label: (record, dataclasses.replace(record, class_id=class_id))
+            for record in records
+            if record.class_id != class_id
+        }
+        name = f"class of {count_name([record.label for record in records])}"
+        return self._state.done("class", name, (), rows)
+
+    # Back and forth.
+
+    def undo(self) -> Change | None:
+        """Take the last edit back; what changed, or None where there is nothing to undo."""
+        return self._state.undo()
+
+    def redo(self) -> Change | None:
+        """Do the last undone edit again; what changed, or None where there is nothing to redo."""
+        return self._state.redo()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until everything is on the disk; whether it is."""
+        return self._state.writer.wait(timeout)
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """Write what is left and close the journal; whether everything is on the disk."""
+        self._end.detach()
+        return self._state.close(timeout)
+
+    def __enter__(self) -> Case:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _name(ask: Callable[[], Edit | None]) -> str | None:
+    try:
+        edit = ask()
+    except CosegError:
+        # A button has no name then; pressing it tells why.
+        return None
+    return None if edit is None else edit.name

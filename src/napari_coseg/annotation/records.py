@@ -1,0 +1,160 @@
+"""The record of an object: its facts, and the prompts with which it can be opened again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from napari_coseg.types import CosegError, Prompt
+
+#: A record before and after an edit; None where there is no object.
+Row = tuple["ObjectRecord | None", "ObjectRecord | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRecord:
+    """One object of a layer.
+
+    Attributes
+    ----------
+    label : int
+        Its id in the layer.
+    class_id : int
+        Its class, 0 where it has none.
+    score : float
+        0 to 1, NaN where it is unknown.
+    area : int
+        Number of pixels.
+    box : tuple of int
+        First index along each axis, then the one behind the last along each.
+    prompts : tuple of Prompt
+        What the person drew, without masks.
+    planes : tuple of int
+        The plane of each prompt in a volume; empty in a picture.
+    origin : str
+        Where it comes from: "prompt", "brush", "model", "file", "split", "merge".
+    model : str
+        The model that made it, "" for none.
+    """
+
+    label: int
+    class_id: int = 0
+    score: float = math.nan
+    area: int = 0
+    box: tuple[int, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
+    planes: tuple[int, ...] = ()
+    origin: str = "prompt"
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        # One NaN for all: two records without a score are equal then.
+        score = float(self.score)
+        object.__setattr__(self, "score", math.nan if math.isnan(score) else score)
+
+    @property
+    def window(self) -> tuple[slice, ...]:
+        """Where its box lies in the layer."""
+        axes = len(self.box) // 2
+        sides = zip(self.box[:axes], self.box[axes:], strict=True)
+        return tuple(slice(first, last) for first, last in sides)
+
+
+def without_masks(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
+    """Return prompts without their masks: the object's own pixels are its mask."""
+    return tuple(p if p.mask is None else dataclasses.replace(p, mask=None) for p in prompts)
+
+
+def record_to_plain(record: ObjectRecord) -> list[Any]:
+    """Return a record as values that JSON knows, without its label."""
+    return [
+        record.class_id,
+        None if math.isnan(record.score) else record.score,
+        record.area,
+        record.box,
+        [_prompt_to_plain(prompt) for prompt in record.prompts],
+        record.planes,
+        record.origin,
+        record.model,
+    ]
+
+
+def record_from_plain(label: int, plain: list[Any]) -> ObjectRecord:
+    """Return the record of a label that `record_to_plain` took apart.
+
+    Raises
+    ------
+    CosegError
+        If the values are something else.
+    """
+    try:
+        class_id, score, area, box, prompts, planes, origin, model = plain
+        return ObjectRecord(
+            label,
+            int(class_id),
+            math.nan if score is None else float(score),
+            int(area),
+            tuple(box),
+            tuple(_prompt_from_plain(prompt) for prompt in prompts),
+            tuple(planes),
+            str(origin),
+            str(model),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CosegError(f"The journal's record of object {label} is damaged.") from error
+
+
+def rows_to_json(rows: dict[int, Row]) -> str:
+    """Return the rows that an edit changed as JSON."""
+    return json.dumps(
+        [
+            [label, *(None if record is None else record_to_plain(record) for record in row)]
+            for label, row in rows.items()
+        ],
+        separators=(",", ":"),
+    )
+
+
+def rows_from_json(text: str) -> dict[int, Row]:
+    """Return the rows that `rows_to_json` wrote.
+
+    Raises
+    ------
+    CosegError
+        If the text is something else.
+    """
+    try:
+        rows: dict[int, Row] = {}
+        for label, before, after in json.loads(text):
+            rows[label] = (
+                None if before is None else record_from_plain(label, before),
+                None if after is None else record_from_plain(label, after),
+            )
+        return rows
+    except (ValueError, TypeError) as error:
+        raise CosegError("The journal's record of an edit is damaged.") from error
+
+
+def _prompt_to_plain(prompt: Prompt) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    if prompt.box is not None:
+        plain["box"] = [float(edge) for edge in prompt.box]
+    if prompt.points:
+        plain["points"] = [
+            [float(row), float(column), bool(positive)] for row, column, positive in prompt.points
+        ]
+    return plain
+
+
+def _prompt_from_plain(plain: dict[str, Any]) -> Prompt:
+    box = plain.get("box")
+    corners = None
+    if box is not None:
+        row0, column0, row1, column1 = box
+        corners = (float(row0), float(column0), float(row1), float(column1))
+    points = tuple((float(r), float(c), bool(p)) for r, c, p in plain.get("points", ()))
+    return Prompt(corners, points)

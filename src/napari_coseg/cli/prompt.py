@@ -1,0 +1,99 @@
+"""``napari-coseg prompt``: segment what boxes and points from tables are on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_coseg.cli.reporting import run_folder
+
+#: Labels, or images, that are named at the most where something is missing.
+_NAMED = 5
+
+
+def prompt(
+    images: Annotated[
+        list[Path],
+        typer.Argument(help="Images (PNG, JPEG, BMP, TIFF), or folders with images directly in."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results; made if needed.")],
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="CSV with label,row0,column0,row1,column1, and class, image if wanted."),
+    ] = None,
+    points: Annotated[
+        Path | None,
+        typer.Option(help="CSV with label,row,column,positive, and class, image if wanted."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Name of a model for prompts (see models list), or a weights file."),
+    ] = None,
+    mpp: Annotated[
+        float | None,
+        typer.Option(help="Size of a pixel in µm, instead of what the files say."),
+    ] = None,
+    size: Annotated[
+        float | None,
+        typer.Option(help="Length in pixels of objects with points alone; else looked for."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace results of other models, prompts or images. What was made with the "
+            "same ones is skipped all the same.",
+        ),
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the CPU; PyTorch's choice by default.")
+    ] = None,
+) -> None:
+    """Segment the objects that boxes and points are on.
+
+    Rows of one label make one object, which keeps that label; where several images are given, a
+    column image names the file. Writes for each image NAME_instances.tif, NAME_objects.csv
+    (score: how stable the outline is) and NAME.geojson (for QuPath). Where objects overlap, the
+    first one keeps its pixels. run.json says what was done with what; a second run skips what is
+    there already. Images that fail are listed in failures.csv, the others are done all the same,
+    and the exit code is 1.
+    """
+    from napari_coseg.imaging.prompt_tables import read_prompts
+    from napari_coseg.inference.jobs import find_jobs
+    from napari_coseg.weights.listing import default_prompt_model
+
+    jobs = find_jobs(images, out)
+    table = read_prompts(boxes, points)
+    name = default_prompt_model() if model is None else model
+
+    import torch
+
+    from napari_coseg.inference.devices import choose_device
+    from napari_coseg.inference.prompt_files import PromptFolder, assign
+    from napari_coseg.weights.loading import load_prompt_model
+
+    objects, asked, unknown = assign(table, jobs)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    loaded = load_prompt_model(name, choose_device(device))
+    folder = PromptFolder(out, loaded, objects, table.classes, mpp, size)
+    if not overwrite:
+        folder.check(asked)
+    if len(asked) < len(jobs):
+        print(f"Without prompts and left out: {len(jobs) - len(asked)} of {len(jobs)} images.")
+    if unknown:
+        named = ", ".join(unknown[:_NAMED]) + ", ..." * (len(unknown) > _NAMED)
+        print(f"Images that are named in the tables and not given: {named}.")
+    run_folder(folder, asked, loaded.card, parts="objects of the image", more=_empty)
+
+
+def _empty(facts: dict[str, Any]) -> str:
+    """Say which objects nothing was found of."""
+    labels: list[int] = facts["empty"]
+    if not labels:
+        return ""
+    named = ", ".join(map(str, labels[:_NAMED])) + ", ..." * (len(labels) > _NAMED)
+    return f"; {len(labels)} ended empty (label {named})"

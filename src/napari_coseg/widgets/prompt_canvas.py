@@ -1,0 +1,287 @@
+"""Where a person draws prompts: layers of the dock's own, and what the mouse does on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels, Points, Shapes
+from qtpy.QtCore import QObject, Signal
+
+from napari_coseg.types import Mask, Prompt
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+#: What the mouse draws.
+TOOLS = ("box", "points", "scribble", "lasso", "select")
+#: Colours that neither stains nor classes have.
+PREVIEW, DRAWN = "#b4ff00", "#ffe600"
+POSITIVE, NEGATIVE = "#00c853", "#ff1744"
+#: Pixels of the screen that the mouse may move in a click.
+_STILL = 3.0
+#: Pixels of the screen: width of lines.
+_LINE = 2.0
+
+Box = tuple[float, float, float, float]
+
+
+class PromptCanvas(QObject):
+    """Three layers above the image: what is drawn, clicks, and the mask to come.
+
+    They come with the first tool and go with `let_go`. While the layer of clicks is the active
+    one, the mouse draws; with Space held it moves the view.
+
+    Attributes
+    ----------
+    boxed : Signal
+        A box in pixels of the image: first row and column, last ones, exclusive.
+    clicked : Signal
+        Row and column in pixel centres, and whether Shift or Ctrl was held.
+    drawn : Signal
+        A line: an array of (row, column).
+    paused : Signal
+        Whether another layer has become the active one, so that the mouse does not draw.
+    """
+
+    boxed = Signal(tuple)
+    clicked = Signal(float, float, bool)
+    drawn = Signal(object)
+    paused = Signal(bool)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._image: Any = None
+        self._axes: tuple[int, int] = (-2, -1)
+        self.tool: str | None = None
+        self.positive = True
+        self._shapes: Any = None
+        self._points: Any = None
+        self._preview: Any = None
+        viewer.layers.selection.events.active.connect(self._on_active)
+        viewer.scene.camera.events.zoom.connect(self._on_zoom)
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers that are there."""
+        made = (self._preview, self._shapes, self._points)
+        return [layer for layer in made if layer is not None and layer in self._viewer.layers]
+
+    @property
+    def active(self) -> bool:
+        """Whether the mouse draws."""
+        return self._points is not None and self._viewer.layers.selection.active is self._points
+
+    def draw_on(self, image: Any, axes: tuple[int, int]) -> None:
+        """Draw on another image; what was drawn goes.
+
+        Parameters
+        ----------
+        image : Image layer or None
+        axes : tuple of int
+            Its rows and columns.
+        """
+        if image is self._image and axes == self._axes:
+            return
+        self._remove()
+        self._image, self._axes = image, axes
+
+    def take(self, tool: str | None) -> None:
+        """Let the mouse draw with a tool; None leaves it to napari."""
+        self.tool = tool
+        if self._image is None or self._image not in self._viewer.layers:
+            return
+        if tool is None:
+            if self.active:
+                self._viewer.layers.selection.active = self._image
+            return
+        self._make()
+        self._viewer.layers.selection.active = self._points
+        self._points.mouse_pan = tool in ("points", "select")
+        self._points.cursor = "cross" if tool in ("box", "scribble", "lasso") else "pointing"
+
+    def show(self, prompts: Sequence[Prompt], lines: Sequence[npt.NDArray[Any]] = ()) -> None:
+        """Show the prompts of the object at work."""
+        if self._points is None:
+            return
+        rings = [_corners(p.box) for p in prompts if p.box is not None]
+        rings += [np.asarray(line, float) for line in lines]
+        kinds = ["polygon"] * (len(rings) - len(lines)) + ["path"] * len(lines)
+        self._set_shapes(rings, kinds)
+        clicks = [point for p in prompts for point in p.points]
+        places = np.array([self._full(r, c) for r, c, _ in clicks]).reshape(-1, self._image.ndim)
+        with self._points.events.data.blocker():
+            self._points.data = places
+        if len(clicks):
+            self._points.face_color = [POSITIVE if on else NEGATIVE for *_, on in clicks]
+            self._points.selected_data = set()
+
+    def preview(self, mask: Mask | None) -> None:
+        """Show what an object would be; None or an empty mask shows nothing."""
+        if self._preview is None:
+            return
+        if mask is None or not mask.area:
+            self._preview.visible = False
+            return
+        rows, columns = self._axes
+        ndim = self._image.ndim
+        shape = [1] * ndim
+        shape[rows], shape[columns] = mask.bits.shape
+        bits = mask.bits if rows % ndim < columns % ndim else mask.bits.T
+        first = self._full(*(float(v) for v in mask.origin))
+        self._preview.data = bits.reshape(shape).astype(np.uint8)
+        self._preview.translate = self._translate(first)
+        self._preview.visible = True
+
+    def hide(self, hidden: bool) -> None:
+        """Hide or show all that is drawn."""
+        for layer in self.layers:
+            layer.opacity = 0.0 if hidden else (0.5 if layer is self._preview else 1.0)
+
+    def let_go(self) -> None:
+        """Take the layers away, and hear no more of the viewer."""
+        self._viewer.layers.selection.events.active.disconnect(self._on_active)
+        self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
+        self._remove()
+
+    def _make(self) -> None:
+        if self._points is not None and self._points in self._viewer.layers:
+            return
+        self._remove()
+        image = self._image
+        placed = {
+            "scale": image.scale,
+            "translate": image.translate,
+            "rotate": image.rotate,
+            "shear": image.shear,
+            "affine": image.affine,
+            "units": image.units,
+            "axis_labels": image.axis_labels,
+        }
+        ndim = image.ndim
+        self._preview = Labels(
+            np.zeros((1,) * ndim, np.uint8),
+            name="Preview",
+            opacity=0.5,
+            colormap={None: PREVIEW, 0: "transparent", 1: PREVIEW},
+            visible=False,
+            **placed,
+        )
+        self._shapes = Shapes(
+            None,
+            ndim=ndim,
+            name="Prompts",
+            edge_color=DRAWN,
+            face_color="transparent",
+            **placed,
+        )
+        self._points = Points(
+            np.zeros((0, ndim)),
+            name="Clicks",
+            size=10,
+            border_color="white",
+            border_width=0.15,
+            symbol="disc",
+            canvas_size_limits=(9, 9),
+            **placed,
+        )
+        self._points.mouse_drag_callbacks.append(self._on_drag)
+        self._points.bind_key("Space", self._pan, overwrite=True)
+        for layer in (self._preview, self._shapes, self._points):
+            self._viewer.add_layer(layer)
+
+    def _remove(self) -> None:
+        layers, self._preview, self._shapes, self._points = self.layers, None, None, None
+        for layer in layers:
+            self._viewer.layers.remove(layer)
+
+    def _pan(self, layer: Any) -> Iterator[None]:
+        """Move the view while Space is held."""
+        before, layer.mouse_pan = layer.mouse_pan, True
+        yield
+        layer.mouse_pan = before
+
+    def _on_active(self, event: object = None) -> None:
+        if self.tool is not None and self._points is not None:
+            self.paused.emit(not self.active)
+
+    def _on_zoom(self, event: object = None) -> None:
+        if self._shapes is not None and len(self._shapes.data):
+            self._shapes.edge_width = [self._width] * len(self._shapes.data)
+
+    @property
+    def _width(self) -> float:
+        scale = float(np.abs(np.asarray(self._image.scale)[list(self._axes)]).mean())
+        return _LINE / (float(self._viewer.scene.camera.zoom) * scale)
+
+    def _set_shapes(self, rings: Sequence[npt.NDArray[Any]], kinds: Sequence[str]) -> None:
+        full = [np.array([self._full(r, c) for r, c in ring]) for ring in rings]
+        self._shapes.data = []
+        if full:
+            self._shapes.add(
+                full,
+                shape_type=list(kinds),
+                edge_width=self._width,
+                edge_color=DRAWN,
+                face_color="transparent",
+            )
+            self._shapes.selected_data = set()
+
+    def _full(self, row: float, column: float) -> npt.NDArray[np.float64]:
+        """Place in the layers of a point of the image's plane that is shown."""
+        world = np.asarray(self._viewer.dims.point, float)[-self._image.ndim :]
+        place = np.round(np.asarray(self._image.world_to_data(world), float))
+        place[self._axes[0]], place[self._axes[1]] = row, column
+        return place
+
+    def _translate(self, first: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the translation of a layer whose first pixel is this one of the image."""
+        image = self._image
+        world = np.asarray(image.data_to_world(first), float)
+        inner: npt.NDArray[np.float64] = np.asarray(image.affine.inverse(world), float)
+        return inner
+
+    def _place(self, event: Any) -> tuple[float, float]:
+        place = np.asarray(self._image.world_to_data(event.position[-self._image.ndim :]), float)
+        return float(place[self._axes[0]]), float(place[self._axes[1]])
+
+    def _on_drag(self, layer: Any, event: Any) -> Iterator[None]:
+        if event.button != 1 or len(event.dims_displayed) != 2:
+            return
+        tool, first = self.tool, self._place(event)
+        further = "Shift" in event.modifiers or "Control" in event.modifiers
+        if layer.mouse_pan and tool not in ("points", "select"):
+            return  # the view is being moved
+        start = np.asarray(event.pos, float)
+        path = [first]
+        moved = 0.0
+        yield
+        while event.type == "mouse_move":
+            moved = max(moved, float(np.linalg.norm(np.asarray(event.pos, float) - start)))
+            path.append(self._place(event))
+            if moved > _STILL and tool == "box":
+                self._set_shapes([_corners(_box(first, path[-1]))], ["polygon"])
+            elif moved > _STILL and tool in ("scribble", "lasso"):
+                self._set_shapes([np.array(path)], ["path"])
+            yield
+        if moved <= _STILL:
+            # A click with any tool says: this.
+            self.clicked.emit(*first, further)
+        elif tool == "box":
+            self.boxed.emit(_box(first, path[-1]))
+        elif tool in ("scribble", "lasso"):
+            self.drawn.emit(np.array(path))
+
+
+def _box(one: tuple[float, float], other: tuple[float, float]) -> Box:
+    """Box through two points in pixel centres, whichever comes first; in edges of pixels."""
+    rows, columns = sorted((one[0], other[0])), sorted((one[1], other[1]))
+    return rows[0] + 0.5, columns[0] + 0.5, rows[1] + 0.5, columns[1] + 0.5
+
+
+def _corners(box: Box) -> npt.NDArray[np.float64]:
+    row0, column0, row1, column1 = (edge - 0.5 for edge in box)
+    return np.array([[row0, column0], [row0, column1], [row1, column1], [row1, column0]])

@@ -1,0 +1,352 @@
+"""The Prompt dock: draw, look, commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Shapes
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout
+
+from napari_coseg.annotation.change import Change
+from napari_coseg.layers.drawing import PLAIN
+from napari_coseg.types import CosegError
+from napari_coseg.weights.listing import prompt_models
+from napari_coseg.widgets.parts import Dock
+from napari_coseg.widgets.preferences import prompt_keys, read_preferences, use_model_folder
+from napari_coseg.widgets.prompt_asker import PromptAsker
+from napari_coseg.widgets.prompt_canvas import TOOLS, Box, PromptCanvas
+from napari_coseg.widgets.prompt_desk import Desk
+from napari_coseg.widgets.prompt_drawing import Drawing
+from napari_coseg.widgets.prompt_editing import Editing
+from napari_coseg.widgets.prompt_form import PromptForm, readable
+from napari_coseg.widgets.prompt_target import words_for
+from napari_coseg.widgets.session import Session, shared_session
+from napari_coseg.widgets.shortcuts import Shortcuts, collisions
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+#: Objects in the list of the last ones.
+_LISTED = 50
+
+
+class PromptDock(Dock):
+    """Segments objects that a person boxes or clicks, and keeps every one of them.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Handed in by napari.
+    session : Session, optional
+        The program's own by default.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._session = session or shared_session()
+        preferences = read_preferences()
+        use_model_folder(preferences)
+        self._keys = prompt_keys()
+        self._positive = True
+        self._hidden = False
+        self.setMinimumWidth(320)
+        self.form = PromptForm(viewer, self._keys)
+        QVBoxLayout(self).addWidget(self.form)
+        self.desk = Desk(viewer, self.form)
+        self.canvas = PromptCanvas(viewer)
+        self.asker = PromptAsker(self._session)
+        self.asker.device = preferences.device
+        self.drawing = Drawing(self.desk, self.canvas, self.asker)
+        self.editing = Editing(viewer, self.desk, self.drawing)
+        self._actions = self._list_actions()
+        self._connect()
+        self.form.show_models(prompt_models())
+        self.form.show_classes(PLAIN)
+        keys = {name: key for name, key in self._keys.items() if name in self._actions}
+        self._shortcuts = Shortcuts(viewer, keys, self._actions)
+        for words in collisions(self._keys):
+            show_warning(f"Keys of the Prompt dock: {words}")
+        self._on_model()
+        self._on_image()
+
+    @property
+    def status(self) -> str:
+        """The sentence below the tools."""
+        return str(self.form.status.text())
+
+    def take(self, tool: str | None) -> None:
+        """Take a tool in hand; None puts it down."""
+        place = self.desk.place
+        if tool is not None and place.image is None:
+            self._say(place.trouble or "Open an image first.")
+            tool = None
+        if tool not in ("select", None):
+            self.editing.select([])
+        self.canvas.take(tool)
+        for layer in self.canvas.layers:
+            self._shortcuts.bind(layer)
+        self._show_tool()
+
+    def next_tool(self) -> None:
+        """Take the next way to draw."""
+        drawing = TOOLS[:-1]
+        now = self.canvas.tool
+        place = drawing.index(now) + 1 if now in drawing and self.canvas.active else 0
+        self.take(drawing[place % len(drawing)])
+
+    def set_sign(self, positive: bool) -> None:
+        """Say whether points and scribbles are on the object."""
+        self._positive = positive
+        self._show_tool()
+
+    def undo(self) -> None:
+        """Take back the last stroke of the object at work, else the last edit."""
+        if self.drawing.work.steps:
+            self.drawing.back()
+        elif not self.drawing.idle:
+            self.drawing.discard()
+        elif self.desk.target is not None:
+            self.desk.do(self.desk.target.undo)
+
+    def redo(self) -> None:
+        """Do again what was taken back last."""
+        if self.desk.target is not None and self.drawing.idle:
+            self.desk.do(self.desk.target.redo)
+
+    def hide(self) -> None:
+        """Hide or show objects and prompts, to see the image."""
+        self._hidden = not self._hidden
+        self.canvas.hide(self._hidden)
+        if self.desk.target is not None:
+            self.desk.target.layer.visible = not self._hidden
+
+    def let_go(self) -> None:
+        """Write what waits, close the journal, take our layers away."""
+        self._viewer.dims.events.current_step.disconnect(self._on_plane)
+        self._viewer.dims.events.order.disconnect(self._on_plane)
+        self.asker.cancel()
+        self._shortcuts.let_go()
+        self.form.image.let_go()
+        self.desk.let_go()
+        self.canvas.let_go()
+
+    def _list_actions(self) -> dict[str, Callable[[], Any]]:
+        """Return what buttons and keys do, by their names."""
+        drawing, editing = self.drawing, self.editing
+        return {
+            "tool": self.next_tool,
+            "sign": lambda: self.set_sign(not self._positive),
+            "commit": drawing.commit,
+            "discard": drawing.discard,
+            "new": drawing.discard,
+            "hide": self.hide,
+            "undo": self.undo,
+            "redo": self.redo,
+            "previous": lambda: editing.step(False),
+            "next": lambda: editing.step(True),
+            "reopen": lambda: self._reopen(editing.selected[-1]),
+            "split": self._begin_split,
+            "merge": editing.merge,
+            "delete": editing.delete,
+            "class": lambda: editing.set_class(self.form.class_id),
+            "relabel": lambda: editing.relabel(self),
+            "all_boxes": self._all_boxes,
+            "folder": self._choose_folder,
+        }
+
+    def _connect(self) -> None:
+        form, canvas, desk = self.form, self.canvas, self.desk
+        form.image.chosen.connect(self._on_image)
+        form.model.currentIndexChanged.connect(self._on_model)
+        form.class_chosen.connect(lambda: self.editing.set_class(form.class_id))
+        form.class_added.connect(self._on_class_added)
+        form.tool_chosen.connect(lambda tool: self.take(tool or None))
+        form.sign_chosen.connect(self.set_sign)
+        form.object_chosen.connect(self.editing.go_to)
+        form.action.connect(lambda name: self._actions[name]())
+        form.by_object.toggled.connect(self._on_by_object)
+        canvas.boxed.connect(self._on_boxed)
+        canvas.clicked.connect(self._on_clicked)
+        canvas.drawn.connect(self._on_drawn)
+        canvas.paused.connect(lambda paused: self._show_tool())
+        desk.said.connect(self._say)
+        desk.opened.connect(self._on_opened)
+        desk.dropped.connect(self._on_dropped)
+        desk.changed.connect(self._on_changed)
+        self.drawing.changed.connect(self._show)
+        self.editing.changed.connect(self._show)
+        self._viewer.dims.events.current_step.connect(self._on_plane)
+        self._viewer.dims.events.order.connect(self._on_plane)
+
+    def _on_model(self, row: int = 0) -> None:
+        self.asker.model = self.form.model.currentText()
+        if self.asker.model:
+            with suppress(CosegError):
+                # The worker loads while the person looks for the object.
+                self._session.client.load(self.asker.model, self.asker.device)
+
+    def _on_image(self) -> None:
+        place, layers = self.desk.place, self.form.image.layers
+        if layers and place.image is layers[0] and place.stack is not None:
+            levels = layers[0].data if layers[0].multiscale else (layers[0].data,)
+            if place.stack.levels[0] is levels[0]:
+                return
+        self.desk.look_at(self.form.image.currentData())
+        stack = place.stack
+        self.canvas.draw_on(place.image, (-2, -1) if stack is None else stack.spatial)
+        self.asker.look_at(None if stack is None else place.source())
+        self.drawing.begin()
+        self._say(place.trouble)
+        if self.canvas.tool is not None:
+            self.take(self.canvas.tool if stack is not None else None)
+
+    def _on_plane(self, event: object = None) -> None:
+        if not self.desk.place.follow():
+            return
+        before = not self.drawing.idle
+        self.drawing.begin()
+        self.asker.look_at(self.desk.place.source())
+        if before:
+            self._say("Another plane: the object that was not committed is dropped.")
+
+    def _on_opened(self) -> None:
+        target = self.desk.target
+        assert target is not None
+        self._shortcuts.bind(target.layer)
+        if self.canvas.tool is not None:
+            # A new layer has become the active one: the tool stays in hand.
+            self.canvas.take(self.canvas.tool)
+        self._show()
+
+    def _on_dropped(self) -> None:
+        self.drawing.begin()
+        self.form.saved.setText("")
+
+    def _on_changed(self, change: Change) -> None:
+        self._show()
+
+    def _on_class_added(self, name: str) -> None:
+        target = self.desk.need()
+        if target is None:
+            return
+        try:
+            target.add_class(name)
+        except CosegError as error:
+            show_warning(str(error))
+            return
+        self.form.show_classes(target.classes)
+        self.form.choose_class(len(target.classes))
+
+    def _on_by_object(self, on: bool) -> None:
+        if self.desk.target is not None:
+            self.desk.target.colour_by(on)
+
+    def _choose_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder for the journals")
+        if folder:
+            self.desk.keep_in(Path(folder))
+
+    def _on_boxed(self, box: Box) -> None:
+        self.drawing.box(box)
+
+    def _on_clicked(self, row: float, column: float, further: bool) -> None:
+        tool, label = self.canvas.tool, self.editing.label_at(row, column)
+        if tool == "select":
+            self.editing.toggle(label, further)
+        elif self.drawing.idle and label:
+            self._reopen(label)
+        elif self.drawing.idle and tool != "points":
+            self._say("Drag to draw; click on an object to open it again.")
+        else:
+            self.drawing.click(row, column, self._positive != further)
+
+    def _on_drawn(self, line: Any) -> None:
+        if self.editing.splitting is not None:
+            self.canvas.show([])
+            self.editing.split(line)
+            chosen = list(self.editing.selected)
+            self.take("select")
+            self.editing.select(chosen)
+        elif self.canvas.tool == "lasso":
+            self.drawing.lasso(line)
+        else:
+            self.drawing.scribble(line, self._positive)
+
+    def _reopen(self, label: int) -> None:
+        tool = self.canvas.tool
+        if self.editing.reopen(label):
+            self.canvas.take(tool if tool not in ("select", None) else "points")
+            self._show_tool()
+
+    def _begin_split(self) -> None:
+        if self.editing.selected:
+            label = self.editing.selected[-1]
+            self.take("scribble")
+            self.editing.splitting = label
+            self._say(f"Draw a line across object {label}.")
+
+    def _all_boxes(self) -> None:
+        try:
+            self.drawing.boxes(self._boxes_of_shapes())
+        except CosegError as error:
+            show_info(str(error))
+
+    def _boxes_of_shapes(self) -> list[Box]:
+        """Return the rectangles of the selected Shapes layer, in pixels of the image."""
+        active, stack = self._viewer.layers.selection.active, self.desk.place.stack
+        ours = self.canvas.layers
+        shapes = [la for la in self._viewer.layers if isinstance(la, Shapes) and la not in ours]
+        chosen = active if active in shapes else (shapes[-1] if shapes else None)
+        if chosen is None or not len(chosen.data) or stack is None:
+            raise CosegError("There is no Shapes layer with rectangles: add one and draw them.")
+        image, axes, boxes = self.desk.place.image, list(stack.spatial), []
+        for vertices in chosen.data:
+            corners = np.array(
+                [np.asarray(image.world_to_data(chosen.data_to_world(v)))[axes] for v in vertices]
+            )
+            low, high = corners.min(0) + 0.5, corners.max(0) + 0.5
+            boxes.append((float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+        return boxes
+
+    def _say(self, words: str) -> None:
+        self.form.status.setText(words)
+
+    def _show_tool(self) -> None:
+        tool = self.canvas.tool if self.canvas.active else None
+        self.form.show_tool(tool, self._positive)
+
+    def _show(self) -> None:
+        """Bring buttons and lists to the state of things."""
+        form, target, drawing = self.form, self.desk.target, self.drawing
+        mask = drawing.work.mask
+        some = mask is not None and mask.area > 0
+        form.enable("commit", some or (not drawing.idle and self.asker.waiting > 0))
+        form.enable("discard", not drawing.idle)
+        undo = "stroke" if drawing.work.steps else (target.case.undo_name if target else None)
+        redo = target.case.redo_name if target and drawing.idle else None
+        for name, what in (("undo", undo), ("redo", redo)):
+            key = readable(self._keys[name].split()[0]) if self._keys[name] else ""
+            words = f"{name.capitalize()} {what or ''}".strip()
+            form.enable(name, what is not None, f"{words} ({key})" if key else words)
+        chosen = self.editing.selected
+        form.selection.setVisible(bool(chosen))
+        if target is None:
+            form.show_objects([])
+            return
+        classes, mpp = target.classes, self.desk.mpp
+        if chosen:
+            last = target.record(chosen[-1])
+            one = last is not None and len(chosen) == 1
+            words = words_for(last, classes, mpp) if one and last else f"{len(chosen)} objects"
+            form.selected.setText(words)
+            form.enable("merge", len(chosen) > 1)
+        past = [label for edit in target.case.history(_LISTED) for label in edit.labels[:_LISTED]]
+        records = [target.record(label) for label in dict.fromkeys(past)]
+        listed = [record for record in records if record is not None][:_LISTED]
+        form.show_objects([(one.label, words_for(one, classes, mpp)) for one in listed])

@@ -1,0 +1,212 @@
+"""Which image, which plane of it, and which layer objects go into."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels
+from qtpy.QtCore import QObject, Signal
+
+from napari_coseg.annotation.identity import ImageIdentity, identify
+from napari_coseg.annotation.places import SUFFIX, Place, journal_place
+from napari_coseg.imaging.source import ImageSource
+from napari_coseg.layers.areas import plane_index
+from napari_coseg.layers.composite import can_mix
+from napari_coseg.layers.drawing import objects_layer
+from napari_coseg.layers.planes import Stack
+from napari_coseg.layers.results import role_of
+from napari_coseg.layers.sheet import Alignment
+from napari_coseg.types import CosegError
+from napari_coseg.widgets.planning import stack_of
+from napari_coseg.widgets.prompt_target import Target
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+
+class PromptPlace(QObject):
+    """The image that prompts are on, and the layers for its objects.
+
+    Attributes
+    ----------
+    found : Signal
+        The image is known by its pixels now, and so is whether there is earlier work on it.
+    """
+
+    found = Signal()
+    _identified = Signal(object)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._readers = ThreadPoolExecutor(1, "identity")
+        self.image: Any = None
+        self.stack: Stack | None = None
+        self.index: tuple[int, ...] = ()
+        self.identity: ImageIdentity | None = None
+        self.folder: Path | None = None
+        self.trouble = ""
+        self._asked: Future[ImageIdentity] | None = None
+        self._identified.connect(self._on_identified)
+
+    def look_at(self, choice: Any) -> None:
+        """Look at another image.
+
+        Parameters
+        ----------
+        choice : Image layer, ChannelGroup or None
+        """
+        self.image, self.stack, self.identity, self.trouble = None, None, None, ""
+        self._asked = None
+        if choice is None:
+            return
+        try:
+            stack = stack_of(choice, mix=False)
+            if can_mix(stack) and not hasattr(choice, "layers"):
+                stack = stack_of(choice, mix=True)
+        except CosegError as error:
+            self.trouble = str(error)
+            return
+        self.image = choice.layers[0] if hasattr(choice, "layers") else choice
+        self.stack = stack
+        self.follow()
+        level = stack.levels[0]
+        # Pixels may lie on a disk or behind a network: the GUI does not wait for them.
+        asked = self._readers.submit(identify, level)
+        self._asked = asked
+        asked.add_done_callback(self._tell)
+
+    def follow(self) -> bool:
+        """Look at the plane that the sliders are at; return whether it is another one."""
+        if self.stack is None:
+            return False
+        before = self.index
+        self.index = plane_index(
+            self.image, self._viewer.dims.point, self.stack.axes, self.stack.leading
+        )
+        return self.index != before
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the plane."""
+        assert self.stack is not None
+        return self.stack.shape
+
+    def source(self) -> ImageSource:
+        """Return the plane as the worker reads it."""
+        assert self.stack is not None
+        return self.stack.source(self.index, 0, None, self.stack.mpp)
+
+    def sheets(self) -> list[Any]:
+        """Return layers of the viewer that objects could go into."""
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Labels) and layer.name != "Preview" and role_of(layer) != "regions"
+        ]
+
+    def journal(self) -> Place:
+        """Return where the journal of this image lives.
+
+        Raises
+        ------
+        CosegError
+            If that is not known yet, or it can be nowhere.
+        """
+        if self.identity is None:
+            raise CosegError(self.trouble or "The image is still being read: try again.")
+        return journal_place(self.identity, self._file(), self.folder)
+
+    def earlier(self) -> list[Path]:
+        """Return journals of earlier work on this image, the last one first."""
+        try:
+            place = self.journal()
+        except CosegError:
+            return []
+        stem = place.path.name.removesuffix(SUFFIX)
+        try:
+            known = [
+                path
+                for path in place.path.parent.glob(f"*{SUFFIX}")
+                if path == place.path or path.name.startswith(f"{stem}.")
+            ]
+            return sorted(known, key=lambda path: path.stat().st_mtime, reverse=True)
+        except OSError:
+            return []
+
+    def open(self, path: Path | None, layer: Any = None) -> Target:
+        """Open a layer for objects.
+
+        Parameters
+        ----------
+        path : Path or None
+            Journal of earlier work; None begins a new one.
+        layer : Labels layer, optional
+            That objects go into; a new one by default.
+
+        Raises
+        ------
+        CosegError
+            If the journal or the layer cannot be used.
+        """
+        assert self.stack is not None
+        place = self.journal()
+        chosen = path or self._free(place.path)
+        made = layer if layer is not None else objects_layer(self.image, self.stack)
+        assert self.identity is not None
+        target = Target(made, chosen, self.identity)
+        if layer is None:
+            self._viewer.add_layer(made)
+        return target
+
+    def alignment(self, target: Target) -> Alignment:
+        """Return where the plane lies on the target's layer.
+
+        Raises
+        ------
+        CosegError
+            If its pixels are others.
+        """
+        assert self.stack is not None
+        return target.alignment(self.image, self.stack, self.index)
+
+    def let_go(self) -> None:
+        """End what is under way."""
+        self._asked = None
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    def _file(self) -> Path | None:
+        path = getattr(getattr(self.image, "source", None), "path", None)
+        return Path(path) if path and Path(path).exists() else None
+
+    @staticmethod
+    def _free(path: Path) -> Path:
+        """Return a name that no earlier work has."""
+        if not path.exists():
+            return path
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        stem = path.name.removesuffix(SUFFIX)
+        chosen, number = path.with_name(f"{stem}.{stamp}{SUFFIX}"), 1
+        while chosen.exists():
+            number += 1
+            chosen = path.with_name(f"{stem}.{stamp}-{number}{SUFFIX}")
+        return chosen
+
+    def _tell(self, future: Future[ImageIdentity]) -> None:
+        try:
+            self._identified.emit(future)
+        except RuntimeError:  # the dock was closed meanwhile
+            return
+
+    def _on_identified(self, future: Future[ImageIdentity]) -> None:
+        if future is not self._asked or future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            self.identity = future.result()
+        else:
+            self.trouble = str(error)
+        self.found.emit()

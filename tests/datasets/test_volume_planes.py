@@ -1,0 +1,196 @@
+"""Planes of volumes as items of a folder data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import SimpleITK
+
+from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.types import CosegError
+
+SHAPE = (5, 12, 16)
+
+
+def write(path: Path, array: npt.NDArray[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = SimpleITK.GetImageFromArray(array, isVector=False)
+    if array.ndim == 3:
+        image.SetSpacing((0.4, 0.4, 2.0))
+    SimpleITK.WriteImage(image, str(path))
+
+
+def volume() -> npt.NDArray[np.int16]:
+    """Plane z holds 100 z, more to the right, and air at -1000."""
+    array = np.zeros(SHAPE, np.int16)
+    array += 100 * np.arange(SHAPE[0], dtype=np.int16)[:, None, None]
+    array += np.arange(SHAPE[2], dtype=np.int16)
+    array[:, :2] = -1000
+    return array
+
+
+def labels() -> npt.NDArray[np.uint16]:
+    array = np.zeros(SHAPE, np.uint16)
+    for plane in range(SHAPE[0]):
+        array[plane, plane : plane + 3, 4:8] = 300 + plane
+    return array
+
+
+def about(root: Path, text: str = "") -> Path:
+    (root / "dataset.toml").write_text(
+        f'spacing = [2.0, 0.4, 0.4]\nregion_classes = ["bone"]\n{text}', encoding="utf-8"
+    )
+    return root
+
+
+@pytest.fixture(params=[".nii.gz", ".mha", ".nrrd"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    for name in ("b", "a.1"):
+        write(tmp_path / "images" / f"{name}{request.param}", volume())
+    write(tmp_path / "instances" / f"b{request.param}", labels())
+    # Labels may be in another format than their image.
+    write(tmp_path / "regions" / "b.mha", (labels() > 0).astype(np.uint8))
+    return about(tmp_path)
+
+
+def test_each_plane_is_an_item(root: Path) -> None:
+    dataset = FolderDataset(root)
+    assert dataset.mpp == pytest.approx(400)
+    assert [item.name for item in dataset.items] == [
+        f"{name}-z{plane:04d}" for name in ("a.1", "b") for plane in range(5)
+    ]
+    assert [item.plane for item in dataset.items] == [*range(5), *range(5)]
+    # Planes of one volume are never parted.
+    assert [item.group for item in dataset.items] == ["a.1"] * 5 + ["b"] * 5
+    assert dataset.kinds == {"instances", "regions"}
+    assert all(not item.labels for item in dataset.items[:5])
+
+
+def test_labels_are_those_of_the_plane(root: Path) -> None:
+    dataset = FolderDataset(root)
+    for plane, item in enumerate(dataset.items[5:]):
+        read = dataset.read(item)
+        assert read.image.shape == (*SHAPE[1:], 3)
+        assert read.image.dtype == np.uint8
+        assert read.instances is not None
+        assert read.instances.dtype == np.int32
+        assert (read.instances == labels()[plane]).all()
+        assert read.regions is not None
+        assert read.regions.dtype == np.uint8
+        assert ((read.regions == 1) == (labels()[plane] > 0)).all()
+        assert read.classes is None
+
+
+def test_windows(root: Path) -> None:
+    about(root, "window = [0, 255]")
+    dataset = FolderDataset(root)
+    image = dataset.read(dataset.items[1]).image
+    assert (image[:2] == 0).all()
+    assert (image[5, :, 0] == 100 + np.arange(SHAPE[2])).all()
+    assert (image[..., 0] == image[..., 2]).all()
+    assert (dataset.read(dataset.items[4]).image[5] == 255).all()
+    about(root)
+    dataset = FolderDataset(root)
+    planes = np.stack([dataset.read(item).image for item in dataset.items[:5]])
+    # Without a window the volume's own range, the same for all of its planes.
+    assert planes.min() == 0
+    assert planes.max() == 255
+    assert (np.diff(planes[:, 5, 8, 0].astype(int)) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("group", "groups"),
+    [
+        ('group = "^(.)"', ["a"] * 5 + ["b"] * 5),
+        ('group = "z(000[0-2]|000[34])"', ["0000", "0001", "0002", "0003", "0004"] * 2),
+        ('[group]\nb = "patient"', ["a.1"] * 5 + ["patient"] * 5),
+        ('[group]\n"b-z0000" = "first"', ["a.1"] * 5 + ["first"] + ["b"] * 4),
+    ],
+)
+def test_groups(root: Path, group: str, groups: list[str]) -> None:
+    about(root, group)
+    assert [item.group for item in FolderDataset(root).items] == groups
+
+
+@pytest.mark.parametrize("shape", [(5, 12, 15), (4, 12, 16), (6, 12, 16), (12, 16), (2, 5, 12, 16)])
+def test_labels_on_another_grid(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    write(tmp_path / "images" / "b.nii.gz", volume())
+    write(tmp_path / "instances" / "b.nii.gz", np.zeros(shape, np.uint8))
+    dataset = FolderDataset(about(tmp_path))
+    with pytest.raises(CosegError, match=r"instances/b\.nii\.gz .*(grid|axes)"):
+        dataset.read(dataset.items[0])
+
+
+@pytest.mark.parametrize("shape", [(12, 16), (2, 5, 12, 16)])
+def test_images_without_three_axes(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    write(tmp_path / "images" / "b.nii.gz", np.zeros(shape, np.int16))
+    with pytest.raises(CosegError, match=f"has {len(shape)} axes: .* three"):
+        FolderDataset(about(tmp_path))
+
+
+def test_colour_volumes(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    image = SimpleITK.GetImageFromArray(np.zeros((*SHAPE, 3), np.uint8), isVector=True)
+    SimpleITK.WriteImage(image, str(tmp_path / "images" / "b.mha"))
+    with pytest.raises(CosegError, match="several values a voxel"):
+        FolderDataset(about(tmp_path))
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".mha", ".nrrd"])
+def test_files_that_are_cut_off(tmp_path: Path, suffix: str) -> None:
+    """ITK itself reads the rest of a NIfTI file as zeros."""
+    path = tmp_path / "images" / f"b{suffix}"
+    noise = np.random.default_rng(0).integers(0, 999, (20, 32, 32)).astype(np.int16)
+    write(path, noise)
+    whole = path.read_bytes()
+    dataset = FolderDataset(about(tmp_path))
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(CosegError, match=rf"b\{suffix} cannot be read as a volume"):
+        dataset.read(dataset.items[0])
+
+
+def test_files_that_are_no_volume(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "b.nii.gz").write_bytes(b"no volume at all")
+    with pytest.raises(CosegError, match=r"b\.nii\.gz cannot be read as a volume"):
+        FolderDataset(about(tmp_path))
+
+
+def test_values_that_are_no_ids(tmp_path: Path) -> None:
+    write(tmp_path / "images" / "b.mha", np.full(SHAPE, np.nan, np.float32))
+    for number, value in enumerate((0.5, -1.0)):
+        write(tmp_path / "instances" / "b.mha", np.full(SHAPE, value, np.float32))
+        folder = tmp_path.rename(tmp_path.with_name(f"set{number}"))
+        dataset = FolderDataset(about(folder))
+        with pytest.raises(CosegError, match=r"b\.mha holds"):
+            dataset.read(dataset.items[0])
+        tmp_path = folder
+    # Whole numbers written as floats are ids.
+    write(tmp_path / "instances" / "b.mha", labels().astype(np.float32))
+    folder = tmp_path.rename(tmp_path.with_name("set9"))
+    read = FolderDataset(folder).read(FolderDataset(folder).items[2])
+    assert read.instances is not None
+    assert (read.instances == labels()[2]).all()
+    assert (read.image == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("spacing = [1.0, 1.0]", "spacing .* 3 numbers"),
+        ("spacing = [1.0, 1.0, 0.0]", "spacing .* above 0"),
+        ("spacing = [true, 1.0, 1.0]", "spacing .* 3 numbers"),
+        ("spacing = [1, 1, 1]\nwindow = [400, -400]", "window .* lower"),
+        ("spacing = [1, 1, 1]\nwindow = 3", "window .* 2 numbers"),
+        ("window = [0, 1]", "needs mpp"),
+    ],
+)
+def test_descriptions_that_cannot_be_used(tmp_path: Path, text: str, said: str) -> None:
+    write(tmp_path / "images" / "b.mha", volume())
+    (tmp_path / "dataset.toml").write_text(text)
+    with pytest.raises(CosegError, match=said):
+        FolderDataset(tmp_path)
