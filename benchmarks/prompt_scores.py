@@ -7,11 +7,12 @@ mask before fed back. Beside the box stands the ellipse that fits it, which know
 image. Prints Markdown tables of the scores and of the calibration of the stability score.
 
     python benchmarks/prompt_scores.py CONFIG --model NAME|FILE|random [--set data.0.path=...]
-        [--objects 200] [--only SET] [--seed 0] [--out FOLDER]
+        [--objects 200] [--only SET] [--typical-size] [--seed 0] [--out FOLDER]
 
-With --out it writes `objects.csv` and a sheet of pictures a set: the truth's outline in yellow, that
-of the mask from the box in blue. `--model random` tries it with a network of the config that has
-learnt nothing.
+With --out it writes `objects.csv` and a sheet of pictures a set: the truth's outline in yellow,
+that of the mask from the box in blue. `--model random` tries it with a network of the config that
+has learnt nothing. A click says nothing of the object's size: with --typical-size the first one
+comes with the median length of the set's objects, as after a first object in the dock.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from napari_coseg.datasets.folder import FolderItem
 from napari_coseg.imaging.source import ArraySource
 from napari_coseg.inference.prompted import PromptedMask, Prompter
 from napari_coseg.models.syncsam.network import SyncSamNetwork
@@ -66,6 +69,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="changes")
     parser.add_argument("--objects", type=int, default=200, help="of each data set")
     parser.add_argument("--only", default=None, help="name of one data set")
+    parser.add_argument("--typical-size", action="store_true", help="tell the first click a size")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None)
     arguments = parser.parse_args()
@@ -78,10 +82,8 @@ def main() -> None:
     started = time.perf_counter()
     for one in load_mask_sets(config)[1]:
         if arguments.only in (None, one.dataset.name):
-            found = score_set(
-                Prompter(model), one, arguments.objects, arguments.seed, arguments.out
-            )
-            tables.append(found)
+            asked = (arguments.objects, arguments.seed, arguments.typical_size, arguments.out)
+            tables.append(score_set(Prompter(model), one, *asked))
     if not tables or not sum(map(len, tables)):
         raise SystemExit("No held-out object is there to be scored.")
     table = pd.concat(tables, ignore_index=True)
@@ -103,19 +105,22 @@ def random_model(config: PromptTrainingConfig) -> LoadedPromptModel:
 
 
 def score_set(
-    prompter: Prompter, one: MaskSet, count: int, seed: int, out: Path | None
+    prompter: Prompter, one: MaskSet, count: int, seed: int, sized: bool, out: Path | None
 ) -> pd.DataFrame:
     """Prompt objects of a data set; a row each."""
     items = [mask_item(one, item) for item in one.items]
     chosen = drawn([len(item.ids) for item in items], count, np.random.default_rng(seed))
+    sides = np.concatenate([(item.boxes[:, 2:] - item.boxes[:, :2]).max(1) for item in items])
+    hint = float(np.median(sides)) if sized and len(sides) else None
     shown = {int(i) for i in np.linspace(0, max(len(chosen) - 1, 0), SHOWN)}
     rows, pictures = [], []
     for index, target in enumerate(chosen):
         item, read = items[target.item], one.items[target.item]
         image = np.asarray(item.levels[0])
         truth = mask_of(item, target.number)
-        found, boxed = score_object(prompter, image, truth, f"{one.dataset.name}/{read.name}")
-        facts = {"set": one.dataset.name, "kind": kind_of(one, item, target.number)}
+        key = f"{one.dataset.name}/{read.name}"
+        found, boxed = score_object(prompter, image, truth, key, hint)
+        facts = {"set": one.dataset.name, "kind": kind_of(one, read, item.kinds[target.number])}
         where = {"image": read.name, "id": int(item.ids[target.number]), "area": truth.area}
         rows.append({**facts, **where, **found})
         if out is not None and index in shown:
@@ -138,12 +143,11 @@ def drawn(counts: list[int], wanted: int, rng: np.random.Generator) -> list[Targ
     return sorted(chosen, key=lambda target: (target.item, target.number))
 
 
-def kind_of(one: MaskSet, item: MaskItem, number: int) -> str:
-    """What an object is, for the table."""
+def kind_of(one: MaskSet, item: FolderItem, number: int) -> str:
+    """What an object is, by the number of its label image among those of its item."""
     if one.dataset.spacing is not None:
         return "CT structures"
-    available = [kind for kind in one.masks if kind in one.dataset.kinds]
-    if available[item.kinds[number]] == "instances":
+    if [kind for kind in one.masks if kind in item.labels][number] == "instances":
         return "nuclei"
     return " and ".join(f"{name}s" for name in one.dataset.region_classes.names) or "regions"
 
@@ -156,7 +160,7 @@ def mask_of(item: MaskItem, number: int) -> Mask:
 
 
 def score_object(
-    prompter: Prompter, image: npt.NDArray[np.uint8], truth: Mask, key: str
+    prompter: Prompter, image: npt.NDArray[np.uint8], truth: Mask, key: str, hint: float | None
 ) -> tuple[dict[str, float], Mask]:
     """Return the Dice and the stability of each prompt, and the mask from the box."""
     source = ArraySource(image)
@@ -168,7 +172,9 @@ def score_object(
         "box stability": boxed.stability,
         "ellipse": dice(Mask(truth.origin, ellipse(rows, columns)), truth),
     }
-    clicks = zip(range(1, max(CLICKS) + 1), clicked(prompter, source, truth, key), strict=True)
+    clicks = zip(
+        range(1, max(CLICKS) + 1), clicked(prompter, source, truth, key, hint), strict=True
+    )
     for click, answer in clicks:
         if click in CLICKS:
             name = f"{click} point{'s' if click > 1 else ''}"
@@ -177,7 +183,7 @@ def score_object(
 
 
 def clicked(
-    prompter: Prompter, source: ArraySource, truth: Mask, key: str
+    prompter: Prompter, source: ArraySource, truth: Mask, key: str, hint: float | None
 ) -> Iterator[PromptedMask]:
     """Yield the answer to one click, two clicks, ..."""
     points: tuple[tuple[float, float, bool], ...] = ()
@@ -190,7 +196,7 @@ def clicked(
             points += () if click is None else (click,)
             prompt = Prompt(points=points, mask=before)
             crops = [] if answer is None else [answer.crop]
-            (answer,) = prompter.segment(source, [prompt], key=key, crops=crops)
+            (answer,) = prompter.segment(source, [prompt], key=key, crops=crops, hint=hint)
         yield answer
 
 
@@ -253,7 +259,7 @@ def scores(table: pd.DataFrame) -> pd.DataFrame:
 def calibration(table: pd.DataFrame) -> pd.DataFrame:
     """Mean Dice by stability; the last row has Spearman's rank correlation."""
     rows: list[dict[str, object]] = []
-    for low, high in zip(BINS[:-1], BINS[1:], strict=True):
+    for low, high in pairwise(BINS):
         row: dict[str, object] = {"stability": f"{low:.2f} to {high:.2f}"}
         for prompt in ("box", "1 point"):
             stated = table[f"{prompt} stability"]
@@ -286,9 +292,10 @@ def markdown(table: pd.DataFrame) -> str:
 def picture(image: npt.NDArray[np.uint8], truth: Mask, mask: Mask) -> npt.NDArray[np.uint8]:
     """Cut out an object with what is round it, with both outlines."""
     (row, column), (rows, columns) = truth.origin, truth.bits.shape
-    half = max(rows, columns, 16)
+    half = max(round(0.7 * max(rows, columns)), 12)
     top, left = row + rows // 2 - half, column + columns // 2 - half
-    cut = Image.fromarray(image).crop((left, top, left + 2 * half, top + 2 * half))
+    around = np.pad(image, ((half, half), (half, half), (0, 0)), constant_values=255)
+    cut = Image.fromarray(around[top + half : top + 3 * half, left + half : left + 3 * half])
     shown = np.asarray(cut.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).copy()
     for one, colour in ((truth, YELLOW), (mask, BLUE)):
         plane = np.zeros((2 * half, 2 * half), bool)

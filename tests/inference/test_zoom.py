@@ -108,6 +108,20 @@ def test_64_neighbours_share_a_few_crops() -> None:
         assert aim.length / side(crop) >= LEAST_FILL
 
 
+def test_sharing_can_be_kept_fine() -> None:
+    aims = [aim_at(box, SHAPE) for box in boxes(150, 10, 80, SHAPE, seed=4)]
+    counts = []
+    for least in (1.0, 0.3, 0.25, 0.2, LEAST_FILL):
+        crops = cover(aims, SHAPE, least)
+        own = [crop_for(aim, SHAPE) for aim in aims]
+        for aim, crop, alone in zip(aims, crops, own, strict=True):
+            assert crop == alone or aim.length / side(crop) >= least
+        counts.append(len(set(crops)))
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] == len(set(own))
+    assert counts[-1] < 0.6 * counts[1]
+
+
 def test_few_objects_do_not_share_more_coarsely_than_they_must() -> None:
     # All 40 lie within a fine crop's length: there is no reason to look from farther.
     aims = [aim_at((500 + i, 500 + i, 560 + i, 560 + i), SHAPE) for i in range(40)]

@@ -30,6 +30,8 @@ from napari_coseg.weights.loading import LoadedPromptModel
 
 #: Objects that are segmented in one go: enough to share crops, few enough for their logits.
 _TOGETHER = 512
+#: Least fill of a shared crop: nobody waits for a single object here, so finer than for a click.
+SHARE = 0.25
 # Pixels of a square whose objects are likely to share crops.
 _NEAR = 1024
 
@@ -67,7 +69,7 @@ class PromptFolder(ResultFolder):
         mpp: float | None = None,
         size: float | None = None,
     ) -> None:
-        settings = {"size": object_length(size)}
+        settings = {"size": object_length(size), "share": SHARE}
         super().__init__(out, model, settings, settings, mpp)
         self._prompter = Prompter(model)
         self._objects = objects
@@ -157,7 +159,7 @@ def prompt_file(
             for first in range(0, len(near), _TOGETHER):
                 part = near[first : first + _TOGETHER]
                 prompts = [objects[index].prompt for index in part]
-                answers = prompter.segment(source, prompts, hint=size, cancel=cancel)
+                answers = prompter.segment(source, prompts, hint=size, share=SHARE, cancel=cancel)
                 for index, answer in zip(part, answers, strict=True):
                     found[index] = (answer.mask, answer.stability)
                 if progress is not None:

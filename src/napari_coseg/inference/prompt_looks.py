@@ -73,6 +73,7 @@ def first_looks(
     shape: tuple[int, int],
     crops: Sequence[Box | None],
     hint: float,
+    share: float,
 ) -> list[Look]:
     """Choose the crop in which each object is seen first."""
     aims = [_aim(prompt, shape, hint) for prompt in prompts]
@@ -85,7 +86,7 @@ def first_looks(
         for index, prompt in enumerate(prompts)
         if index not in chosen and (prompt.box is not None or prompt.mask is not None)
     ]
-    chosen.update(zip(sized, cover([aims[index] for index in sized], shape), strict=True))
+    chosen.update(zip(sized, cover([aims[index] for index in sized], shape, share), strict=True))
     return [
         Look(index, aim, chosen.get(index) or crop_for(aim, shape))
         for index, aim in enumerate(aims)

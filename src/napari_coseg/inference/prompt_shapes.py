@@ -14,14 +14,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from napari_coseg.types import CosegError, Mask, Prompt
 
 #: Points that stand for a scribble at the most.
 SCRIBBLE_POINTS = 5
-# Pixels of a filled outline at the most; a larger one is drawn smaller to find its centre.
+# Longest side at which a mask is searched for its deepest point; larger ones are thinned out.
 _CENTRE_SIDE = 512
 
 
@@ -122,16 +121,21 @@ def outline_prompt(outline: npt.ArrayLike, shape: tuple[int, int]) -> Prompt:
 
 
 def filled(corners: npt.NDArray[np.float64], shape: tuple[int, int]) -> Mask:
-    """Fill a closed outline: pixels in it or under its line, as far as they are in the image."""
-    first = np.clip(np.floor(corners.min(0)), 0, shape).astype(int)
-    last = np.clip(np.floor(corners.max(0)) + 1, 0, shape).astype(int)
+    """Fill a closed outline: pixels whose centres lie in it, by the even-odd rule."""
+    first = np.clip(np.ceil(corners.min(0)), 0, shape).astype(int)
+    last = np.clip(np.ceil(corners.max(0)) + 1, 0, shape).astype(int)
     rows, columns = (int(v) for v in np.maximum(last - first, 0))
-    if rows == 0 or columns == 0:
-        return Mask((0, 0), np.zeros((0, 0), bool))
-    picture = Image.new("1", (columns, rows))
-    points = [(float(c - first[1]), float(r - first[0])) for r, c in corners]
-    ImageDraw.Draw(picture).polygon(points, fill=1, outline=1)
-    return Mask.of(np.asarray(picture), first)
+    # A row's pixels change sides wherever an edge crosses it; one column more for those beyond.
+    crossed = np.zeros((rows, columns + 1), np.uint8)
+    for (row0, column0), (row1, column1) in zip(
+        corners - first, np.roll(corners, -1, 0) - first, strict=True
+    ):
+        low, high = sorted((row0, row1))
+        at = np.arange(max(0, math.ceil(low)), max(0, min(rows, math.ceil(high))))
+        if at.size:
+            across = column0 + (at - row0) * ((column1 - column0) / (row1 - row0))
+            crossed[at, np.clip(np.ceil(across), 0, columns).astype(int)] ^= 1
+    return Mask.of(np.bitwise_xor.accumulate(crossed, axis=1)[:, :-1].astype(bool), first)
 
 
 def deepest(mask: Mask) -> tuple[float, float]:

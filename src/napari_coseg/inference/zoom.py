@@ -29,8 +29,9 @@ SMALLEST_SIDE = 32
 _SMALLEST_LEVEL = 10
 # Places that a square can have along its own length.
 _PLACES = 4
-# Fills that sharing tries, finest first: the first one with few enough crops is taken.
-_SHARING = (0.3, 0.2, LEAST_FILL)
+# Fills that sharing tries, finest first, before the least one that is allowed: the first with few
+# enough crops is taken.
+_SHARING = (0.3, 0.2)
 #: Objects a crop that make finer sharing good enough.
 _ENOUGH = 8
 
@@ -116,7 +117,7 @@ def edges_inside(crop: Box, shape: tuple[int, int]) -> tuple[bool, bool, bool, b
     return crop[0] > 0, crop[1] > 0, crop[2] < rows, crop[3] < columns
 
 
-def cover(aims: Sequence[Aim], shape: tuple[int, int]) -> list[Box]:
+def cover(aims: Sequence[Aim], shape: tuple[int, int], least: float = LEAST_FILL) -> list[Box]:
     """Choose a crop for each of many objects, so that neighbours of similar size share one.
 
     A greedy cover: of all crops in which objects fit, the one with most of those that are left,
@@ -128,6 +129,9 @@ def cover(aims: Sequence[Aim], shape: tuple[int, int]) -> list[Box]:
     aims : sequence of Aim
     shape : tuple of int
         Rows and columns of the image.
+    least : float
+        Part of a shared crop's side that each object takes at least. The larger, the more crops,
+        and the finer each object is seen; 1 shares nothing but equal crops.
 
     Returns
     -------
@@ -136,10 +140,10 @@ def cover(aims: Sequence[Aim], shape: tuple[int, int]) -> list[Box]:
     """
     own = [crop_for(aim, shape) for aim in aims]
     chosen = own
-    for least in _SHARING:
+    for fill in (*(fill for fill in _SHARING if fill > least), least):
         if len(set(chosen)) * _ENOUGH <= len(aims) or len(aims) < 2:
             break
-        chosen = _covered(aims, own, shape, least)
+        chosen = _covered(aims, own, shape, fill)
     return chosen
 
 

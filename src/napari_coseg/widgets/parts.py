@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QComboBox, QLabel, QMainWindow, QSizePolicy, QWidget
 
 
 class Dock(QWidget):
@@ -29,6 +29,19 @@ class Dock(QWidget):
             self.let_go()
         handled: bool = super().event(event)
         return handled
+
+
+def focus_canvas(widget: QWidget) -> None:
+    """Give the keyboard back to the picture: else a combo box eats the next key."""
+    window = widget.window()
+    central = window.centralWidget() if isinstance(window, QMainWindow) else None
+    if central is None:
+        return
+    for child in central.findChildren(QWidget):
+        # The canvas: of what a window has in its middle it alone takes the wheel.
+        if child.focusPolicy() == Qt.FocusPolicy.WheelFocus:
+            child.setFocus()
+            return
 
 
 def combo(tip: str) -> QComboBox:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: What the mouse draws.
 TOOLS = ("box", "points", "scribble", "lasso", "select")
+#: Name of the layer of the mask to come.
+PREVIEW_NAME = "Preview"
 #: Colours that neither stains nor classes have.
 PREVIEW, DRAWN = "#b4ff00", "#ffe600"
 POSITIVE, NEGATIVE = "#00c853", "#ff1744"
@@ -73,7 +75,8 @@ class PromptCanvas(QObject):
     @property
     def active(self) -> bool:
         """Whether the mouse draws."""
-        return self._points is not None and self._viewer.layers.selection.active is self._points
+        # Equal, and not the same: a plugin sees layers through napari's proxies.
+        return self._points is not None and self._viewer.layers.selection.active == self._points
 
     def draw_on(self, image: Any, axes: tuple[int, int]) -> None:
         """Draw on another image; what was drawn goes.
@@ -84,7 +87,7 @@ class PromptCanvas(QObject):
         axes : tuple of int
             Its rows and columns.
         """
-        if image is self._image and axes == self._axes:
+        if image == self._image and axes == self._axes:
             return
         self._remove()
         self._image, self._axes = image, axes
@@ -164,7 +167,7 @@ class PromptCanvas(QObject):
         ndim = image.ndim
         self._preview = Labels(
             np.zeros((1,) * ndim, np.uint8),
-            name="Preview",
+            name=PREVIEW_NAME,
             opacity=0.5,
             colormap={None: PREVIEW, 0: "transparent", 1: PREVIEW},
             visible=False,

@@ -112,7 +112,7 @@ class Desk(QObject):
         into.addItem("New layer", ("new", None))
         for layer in self.place.sheets():
             into.addItem(layer.name, ("layer", layer))
-            if self.target is not None and layer is self.target.layer:
+            if self.target is not None and layer == self.target.layer:
                 into.setCurrentIndex(into.count() - 1)
         known = None if self.target is None else self.target.path
         for path in self.place.earlier():
@@ -148,7 +148,7 @@ class Desk(QObject):
 
     def _on_chosen(self) -> None:
         kind, what = self.form.into.currentData()
-        if kind == "layer" and self.target is not None and what is self.target.layer:
+        if kind == "layer" and self.target is not None and what == self.target.layer:
             return
         self.drop()
         # A new layer comes with its first object.
@@ -178,7 +178,7 @@ class Desk(QObject):
         self.opened.emit()
 
     def _on_removed(self, event: Any) -> None:
-        if self.target is not None and event.value is self.target.layer:
+        if self.target is not None and event.value == self.target.layer:
             self.drop()
             self.said.emit("The layer is gone; its objects are in the journal, under Into.")
         self.fill()

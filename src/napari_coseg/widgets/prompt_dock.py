@@ -16,8 +16,13 @@ from napari_coseg.annotation.change import Change
 from napari_coseg.layers.drawing import PLAIN
 from napari_coseg.types import CosegError
 from napari_coseg.weights.listing import prompt_models
-from napari_coseg.widgets.parts import Dock
-from napari_coseg.widgets.preferences import prompt_keys, read_preferences, use_model_folder
+from napari_coseg.widgets.parts import Dock, focus_canvas
+from napari_coseg.widgets.preferences import (
+    PROMPT_KEYS,
+    prompt_keys,
+    read_preferences,
+    use_model_folder,
+)
 from napari_coseg.widgets.prompt_asker import PromptAsker
 from napari_coseg.widgets.prompt_canvas import TOOLS, Box, PromptCanvas
 from napari_coseg.widgets.prompt_desk import Desk
@@ -70,7 +75,8 @@ class PromptDock(Dock):
         self.form.show_classes(PLAIN)
         keys = {name: key for name, key in self._keys.items() if name in self._actions}
         self._shortcuts = Shortcuts(viewer, keys, self._actions)
-        for words in collisions(self._keys):
+        chosen = {name: key for name, key in self._keys.items() if key != PROMPT_KEYS[name]}
+        for words in collisions(self._keys, chosen):
             show_warning(f"Keys of the Prompt dock: {words}")
         self._on_model()
         self._on_image()
@@ -92,6 +98,7 @@ class PromptDock(Dock):
         for layer in self.canvas.layers:
             self._shortcuts.bind(layer)
         self._show_tool()
+        focus_canvas(self)
 
     def next_tool(self) -> None:
         """Take the next way to draw."""
@@ -193,7 +200,7 @@ class PromptDock(Dock):
 
     def _on_image(self) -> None:
         place, layers = self.desk.place, self.form.image.layers
-        if layers and place.image is layers[0] and place.stack is not None:
+        if layers and place.image == layers[0] and place.stack is not None:
             levels = layers[0].data if layers[0].multiscale else (layers[0].data,)
             if place.stack.levels[0] is levels[0]:
                 return

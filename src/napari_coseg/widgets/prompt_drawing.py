@@ -97,7 +97,10 @@ class Drawing(QObject):
     def commit(self) -> None:
         """Keep the object at work; as soon as its mask is there, if need be."""
         if self.work.answer is None and self._asker.waiting and not self.work.empty:
+            # Its answer is on the way, and commits it.
             self.work.wanted = True
+            self._asker.let_finish()
+            self._take(Work())
         elif (mask := self.work.mask) is not None and mask.area:
             self._commit(self.work)
             self.begin()
@@ -118,10 +121,6 @@ class Drawing(QObject):
         if self.idle or self.work.label is not None or not self._desk.form.each_box.isChecked():
             return
         self.commit()
-        if self.work.wanted:
-            # Its answer is on the way, and commits it.
-            self._asker.let_finish()
-            self._take(Work())
 
     def _take(self, work: Work) -> None:
         self.work = work
@@ -171,9 +170,7 @@ class Drawing(QObject):
             if mask.area:
                 self._commit(work)
             else:
-                self._say("Nothing was found in the box before: it was not kept.")
-            if work is self.work:
-                self._take(Work())
+                self._say("Nothing was found for the object before: it was not kept.")
         self.changed.emit()
 
     def _words(self, answer: PromptAnswer, seconds: float) -> str:

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 from napari_coseg.types import ClassTable
 from napari_coseg.weights.card import ModelCard
 from napari_coseg.widgets.image_field import ImageField
-from napari_coseg.widgets.parts import combo, note
+from napari_coseg.widgets.parts import combo, focus_canvas, note
 from napari_coseg.widgets.prompt_canvas import TOOLS
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ _TOOL_WORDS = {
     "select": ("Select", "Click objects to work on them; with Shift several."),
 }
 _NEW_CLASS = "New class …"
+# Six buttons in a row of a narrow dock; the rest of their looks is napari's.
+_TIGHT = "QPushButton { padding: 4px 2px; }"
 
 
 class PromptForm(QWidget):
@@ -103,6 +105,10 @@ class PromptForm(QWidget):
         layout.addWidget(self.saved)
         layout.addWidget(self._more())
 
+        for button in self._buttons.values():
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        for field in (self.image, self.model, self.into, self.classes):
+            field.activated.connect(lambda row: focus_canvas(self))
         self.into.activated.connect(lambda row: self.target_chosen.emit())
         self.classes.activated.connect(self._on_class)
         self.objects.itemClicked.connect(
@@ -125,7 +131,9 @@ class PromptForm(QWidget):
         card = self.model.currentData()
         words = "No model for boxes and points is on this machine: objects can still be edited."
         if card is not None:
-            words = f"{card.licence}. {card.licence_note}".strip(" .") + "."
+            # Long sentences about data are a look away, and leave the room to the tools.
+            words = f"{card.licence}. {card.licence_note.partition(':')[0]}".strip(" .") + "."
+            self.about.setToolTip(f"{card.description}. {card.licence_note}")
         self.about.setText(words)
 
     def show_classes(self, table: ClassTable) -> None:
@@ -194,18 +202,19 @@ class PromptForm(QWidget):
         key = self._keys.get("tool", "")
         for name in TOOLS:
             words, tip = _TOOL_WORDS[name]
-            button = QToolButton()
-            button.setText(words)
+            button = QPushButton(words)
             button.setCheckable(True)
+            button.setMinimumWidth(button.fontMetrics().horizontalAdvance(words) + 12)
+            button.setStyleSheet(_TIGHT)
             button.setToolTip(f"{tip} ({readable(key)}: next tool)")
             button.clicked.connect(lambda on, name=name: self.tool_chosen.emit(name if on else ""))
             group.addButton(button)
             self._buttons[name] = button
             grid.addWidget(button, 1)
-        self._sign = QToolButton()
-        self._sign.setText("+")
+        self._sign = QPushButton("+")
         self._sign.setCheckable(True)
-        self._sign.setMinimumWidth(28)
+        self._sign.setFixedWidth(28)
+        self._sign.setStyleSheet(_TIGHT)
         self._sign.setToolTip(
             "+: points and scribbles are on the object; −: they are on what does not belong to "
             f"it ({readable(self._keys.get('sign', ''))}; Shift for one click)."

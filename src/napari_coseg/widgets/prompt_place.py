@@ -21,6 +21,7 @@ from napari_coseg.layers.results import role_of
 from napari_coseg.layers.sheet import Alignment
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.planning import stack_of
+from napari_coseg.widgets.prompt_canvas import PREVIEW_NAME
 from napari_coseg.widgets.prompt_target import Target
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class PromptPlace(QObject):
         return [
             layer
             for layer in self._viewer.layers
-            if isinstance(layer, Labels) and layer.name != "Preview" and role_of(layer) != "regions"
+            if isinstance(layer, Labels) and layer.name != PREVIEW_NAME and role_of(layer) != "regions"
         ]
 
     def journal(self) -> Place:
@@ -159,7 +160,9 @@ class PromptPlace(QObject):
         assert self.identity is not None
         target = Target(made, chosen, self.identity)
         if layer is None:
-            self._viewer.add_layer(made)
+            # Below what is drawn for the next object, so that this is seen.
+            above = [i for i, la in enumerate(self._viewer.layers) if la.name == PREVIEW_NAME]
+            self._viewer.layers.insert(above[0] if above else len(self._viewer.layers), made)
         return target
 
     def alignment(self, target: Target) -> Alignment:

@@ -83,6 +83,10 @@ class Target(QObject):
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._show)
+        self._painted: list[Window | None] = []
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._take_strokes)
         self._strokes = StrokeListener(self.sheet, self._on_stroke)
         self._show()
 
@@ -175,21 +179,32 @@ class Target(QObject):
     def let_go(self) -> None:
         """Write what waits, close the journal, and hear no more."""
         self._later.stop()
+        self._soon.stop()
+        self._take_strokes()
         self._strokes.let_go()
         self.case.close()
 
     def _on_stroke(self, window: Window | None) -> None:
-        try:
-            self._told(self.case.catch_up(window))
-        except CosegError as error:
-            self.trouble.emit(str(error))
+        # napari tells of some strokes before the pixels have changed.
+        self._painted.append(window)
+        self._soon.start(0)
+
+    def _take_strokes(self) -> None:
+        windows, self._painted = self._painted, []
+        for window in windows:
+            try:
+                self._told(self.case.catch_up(window))
+            except CosegError as error:
+                self.trouble.emit(str(error))
 
     def _edit(self, edit: Callable[[], Change]) -> Change:
+        self._take_strokes()
         change = edit()
         self._told(change)
         return change
 
     def _maybe(self, step: Callable[[], Change | None]) -> Change | None:
+        self._take_strokes()
         change = step()
         if change is not None:
             self._told(change)
@@ -212,7 +227,7 @@ class Target(QObject):
 def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> str:
     """Describe an object in a line."""
     parts = [f"Object {record.label}"]
-    if record.class_id:
+    if record.class_id and len(classes) > 1:
         parts.append(classes.name_of(record.class_id))
     parts.append(size_words(record.area, mpp))
     if not math.isnan(record.score):

@@ -70,13 +70,15 @@ def _pressed(action: Callable[[], Any]) -> Callable[[Any], None]:
     return press
 
 
-def collisions(keys: Mapping[str, str]) -> list[str]:
+def collisions(keys: Mapping[str, str], chosen: Mapping[str, str]) -> list[str]:
     """Say in a sentence each which keys are wanted twice, or are napari's own.
 
     Parameters
     ----------
     keys : mapping of str to str
         As in `Shortcuts`.
+    chosen : mapping of str to str
+        Those of them that a person has set: a default that napari uses elsewhere is meant so.
     """
     taken: dict[str, str] = {}
     told = []
@@ -93,7 +95,7 @@ def collisions(keys: Mapping[str, str]) -> list[str]:
                 continue
             if plain in ours:
                 told.append(f"{key} is wanted for {ours[plain]} and for {name}.")
-            elif plain in taken:
+            elif plain in taken and name in chosen:
                 told.append(f"{key}, for {name}, is napari's key for {taken[plain]}.")
             ours.setdefault(plain, name)
     return told
