@@ -561,7 +561,7 @@ def test_the_mouse_draws(dock: PromptDock, client: FakeClient, qtbot: Any) -> No
     assert len(client.asked[-1][0][0].points) == 5
     dock.drawing.discard()
     dock.take("lasso")
-    drag(dock, [(10.0, 10.0), (10.0, 30.0), (30.0, 30.0), (30.0, 10.0)])
+    drag(dock, [(9.6, 9.6), (9.6, 30.4), (30.4, 30.4), (30.4, 9.6)])
     settle(dock, qtbot)
     (prompt,) = client.asked[-1][0]
     assert prompt.mask is not None
