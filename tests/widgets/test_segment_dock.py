@@ -383,6 +383,7 @@ def test_a_dock_never_imports_torch() -> None:
         """
         import sys
         import napari_coseg.widgets.evaluate_dock
+        import napari_coseg.widgets.prompt_dock
         import napari_coseg.widgets.segment_dock
         import napari_coseg.worker.client
         loaded = {"torch", "timm", "torchvision", "segment_anything"} & set(sys.modules)

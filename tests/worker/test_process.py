@@ -19,9 +19,13 @@ import torch
 
 from napari_coseg.imaging.source import ArraySource
 from napari_coseg.inference.panoptic import segment_image
+from napari_coseg.inference.prompted import Prompter
 from napari_coseg.models.coseg.network import CosegNetwork
-from napari_coseg.types import CosegError
-from napari_coseg.weights.loading import load_model, save_model
+from napari_coseg.models.syncsam.config import SyncSamConfig
+from napari_coseg.models.syncsam.network import SyncSamNetwork
+from napari_coseg.types import CosegError, Prompt
+from napari_coseg.weights.card import ModelCard
+from napari_coseg.weights.loading import load_model, load_prompt_model, save_model
 from napari_coseg.worker import client as client_module
 from napari_coseg.worker import launcher
 from napari_coseg.worker.client import Client
@@ -71,6 +75,42 @@ def test_the_worker_finds_what_the_library_finds(client: Client, weights: Path) 
     assert result.objects.equals(expected.objects[result.objects.columns])
     assert result.metadata["model_sha256"] == expected.metadata["model_sha256"]
     assert result.metadata["mpp_origin"] == "given"
+
+
+def test_the_worker_answers_prompts_as_the_library_does(client: Client, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = SyncSamConfig(
+        side=64,
+        width=32,
+        depth=4,
+        heads=2,
+        window=2,
+        freeze_vit=False,
+        cnn="mobilenetv3_small_050",
+        embedding=32,
+    )
+    card = ModelCard(name="tiny-sam", kind="syncsam")
+    path = save_model(tmp_path / "tiny-sam.safetensors", SyncSamNetwork(config), card)
+    source = ArraySource(picture(200, 300))
+    prompts = [Prompt((10, 20, 60, 90)), Prompt(points=((120.0, 150.0, True),))]
+    told = {"model": str(path), "device": "cpu", "content": "one", "hint": 40.0}
+    found = client.prompt(source, prompts, **told).future.result(WAIT)
+    expected = Prompter(load_prompt_model(path)).segment(source, prompts, hint=40.0)
+    for one, other in zip(found, expected, strict=True):
+        assert one.mask.origin == other.mask.origin
+        np.testing.assert_array_equal(one.mask.bits, other.mask.bits)
+        assert one.stability == pytest.approx(other.stability, abs=1e-3)
+        assert one.crop == pytest.approx(other.crop)
+    # Outside of the image: a sentence, and the host goes on.
+    with pytest.raises(CosegError, match="outside"):
+        client.prompt(source, [Prompt((500, 500, 600, 600))], **told).future.result(WAIT)
+    again = [Prompt((10, 20, 60, 90), ((30.0, 40.0, True),), found[0].mask)]
+    client.prompt(source, again, crops=[found[0].crop], **told).future.result(WAIT)
+    # A model of the other kind is told apart.
+    image = picture(90, 140)
+    asked = client.segment(ArraySource(image), request(path, image))
+    with pytest.raises(CosegError, match="tiny-sam"):
+        asked.future.result(WAIT)
 
 
 def test_an_unknown_model_and_device(client: Client, weights: Path) -> None:

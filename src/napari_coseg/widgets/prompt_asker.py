@@ -67,6 +67,16 @@ class PromptAsker(QObject):
         # New pixels, new name: the host keeps what it computed by the name.
         self._content = uuid.uuid4().hex
 
+    def load(self) -> Future[dict[str, Any]]:
+        """Bring the model into the worker's memory.
+
+        Raises
+        ------
+        CosegError
+            If there is no worker.
+        """
+        return self._session.client.load(self.model, self.device)
+
     @property
     def waiting(self) -> int:
         """How many questions are not answered."""

@@ -26,6 +26,8 @@ POSITIVE, NEGATIVE = "#00c853", "#ff1744"
 _STILL = 3.0
 #: Pixels of the screen: width of lines.
 _LINE = 2.0
+#: Pixels of the screen: length of an object that a person clicks on.
+_USUAL = 60.0
 
 Box = tuple[float, float, float, float]
 
@@ -122,6 +124,10 @@ class PromptCanvas(QObject):
             self._points.face_color = [POSITIVE if on else NEGATIVE for *_, on in clicks]
             self._points.selected_data = set()
 
+    def rubber(self, box: Box) -> None:
+        """Show a box that is being drawn."""
+        self._set_shapes([_corners(box)], ["polygon"])
+
     def preview(self, mask: Mask | None) -> None:
         """Show what an object would be; None or an empty mask shows nothing."""
         if self._preview is None:
@@ -138,6 +144,14 @@ class PromptCanvas(QObject):
         self._preview.data = bits.reshape(shape).astype(np.uint8)
         self._preview.translate = self._translate(first)
         self._preview.visible = True
+
+    @property
+    def usual_length(self) -> float:
+        """Length in pixels of the image that an object of a usual size on the screen has.
+
+        People zoom until they see what they click on.
+        """
+        return _USUAL / _LINE * self._width
 
     def hide(self, hidden: bool) -> None:
         """Hide or show all that is drawn."""
@@ -266,7 +280,7 @@ class PromptCanvas(QObject):
             moved = max(moved, float(np.linalg.norm(np.asarray(event.pos, float) - start)))
             path.append(self._place(event))
             if moved > _STILL and tool == "box":
-                self._set_shapes([_corners(_box(first, path[-1]))], ["polygon"])
+                self.rubber(_box(first, path[-1]))
             elif moved > _STILL and tool in ("scribble", "lasso"):
                 self._set_shapes([np.array(path)], ["path"])
             yield

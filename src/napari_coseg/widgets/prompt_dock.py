@@ -196,7 +196,7 @@ class PromptDock(Dock):
         if self.asker.model:
             with suppress(CosegError):
                 # The worker loads while the person looks for the object.
-                self._session.client.load(self.asker.model, self.asker.device)
+                self.asker.load()
 
     def _on_image(self) -> None:
         place, layers = self.desk.place, self.form.image.layers

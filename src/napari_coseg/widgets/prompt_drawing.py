@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_coseg.annotation.change import Commit
 from napari_coseg.layers.sheet import Alignment
@@ -21,6 +21,8 @@ from napari_coseg.worker.prompting import PromptAnswer
 
 #: An object smaller than this many pixels is told of.
 _TINY = 6
+#: Milliseconds of silence after which a person is told that something is under way.
+_SOON = 500
 
 
 class Drawing(QObject):
@@ -43,6 +45,9 @@ class Drawing(QObject):
         self._asker = asker
         self._hint: float | None = None
         self.work = Work()
+        self._slow = QTimer(self)
+        self._slow.setSingleShot(True)
+        self._slow.timeout.connect(self._on_slow)
         asker.answered.connect(self._on_answered)
         asker.failed.connect(self._on_failed)
 
@@ -144,11 +149,17 @@ class Drawing(QObject):
             self._say("There is no model for boxes and points: see `napari-coseg models import`.")
             return False
         try:
-            self._asker.ask(purpose, list(prompts), crops, self._hint, preview=preview)
+            length = self._hint or self._canvas.usual_length
+            self._asker.ask(purpose, list(prompts), crops, length, preview=preview)
         except CosegError as error:
             self._say(str(error))
             return False
+        self._slow.start(_SOON)
         return True
+
+    def _on_slow(self) -> None:
+        if self._asker.waiting:
+            self._say("The model is at work, or still being loaded …")
 
     def _on_answered(self, question: Question, answers: list[PromptAnswer]) -> None:
         if isinstance(question.purpose, Work):

@@ -106,7 +106,9 @@ class PromptPlace(QObject):
         return [
             layer
             for layer in self._viewer.layers
-            if isinstance(layer, Labels) and layer.name != PREVIEW_NAME and role_of(layer) != "regions"
+            if isinstance(layer, Labels)
+            and layer.name != PREVIEW_NAME
+            and role_of(layer) != "regions"
         ]
 
     def journal(self) -> Place:

@@ -21,6 +21,7 @@ import numpy as np
 
 import napari_coseg
 from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError
+from napari_coseg.weights.card import Kind
 from napari_coseg.weights.listing import prompt_models, segment_models, to_message
 from napari_coseg.worker.job import Job, Stopped
 from napari_coseg.worker.prompting import answer_of, read_prompts
@@ -180,7 +181,7 @@ class Engine:
             if job.stopped():
                 job.say_stopped()
 
-    def _model(self, wanted: LoadRequest, kind: str | None = None) -> Any:
+    def _model(self, wanted: LoadRequest, kind: Kind | None = None) -> Any:
         from napari_coseg.inference.devices import choose_device
         from napari_coseg.weights.card import read_card
         from napari_coseg.weights.catalogue import find_weights, sha256_of
@@ -203,7 +204,10 @@ class Engine:
             load = load_prompter if (kind or read_card(path).kind) == "syncsam" else load_model
             self._models[key] = load(path, device)
         self._models.move_to_end(key)
-        return self._models[key]
+        model = self._models[key]
+        if kind is not None:
+            model.card.expect(kind)
+        return model
 
     def _segment(self, job: Job) -> None:
         from napari_coseg.inference.runner import DeviceFull
@@ -230,7 +234,7 @@ class Engine:
         from napari_coseg.worker.sources import PulledSource, SentCanvas
 
         started = time.perf_counter()
-        model = self._model(wanted.model_copy(update={"device": device}))
+        model = self._model(wanted.model_copy(update={"device": device}), "coseg")
         card = model.card
         size = PixelSize(wanted.mpp, wanted.mpp_origin)
         if wanted.mpp is None:
