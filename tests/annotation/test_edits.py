@@ -11,6 +11,7 @@ import pytest
 
 from napari_coseg.annotation.case import Case
 from napari_coseg.annotation.change import Commit
+from napari_coseg.annotation.identity import identify
 from napari_coseg.annotation.records import ObjectRecord
 from napari_coseg.types import CosegError, Mask, Prompt
 
@@ -375,3 +376,30 @@ def test_history_tells_the_last_edits(case: Case, labels: np.ndarray) -> None:
     assert past[0].time >= past[-1].time > 1.6e9
     case.undo()
     assert case.history(1)[0].name == "edit 78"
+
+
+def test_a_plane_of_an_object_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
+    labels = np.zeros((5, 20, 20), np.int32)
+    labels[:, 5:10, 5:10] = 1
+    with Case.open(tmp_path / "c", identify(labels + 1), labels) as case:
+        new = Mask((2, 4, 4), np.ones((1, 2, 2), bool))
+        first = Prompt((4, 4, 6, 6))
+        case.commit(new, label=1, prompts=[first])
+        assert [int((plane == 1).sum()) for plane in labels] == [25, 25, 4, 25, 25]
+        assert case.objects[1].area == 104
+        again = Mask((3, 4, 4), np.ones((1, 3, 3), bool))
+        case.commit(again, label=1, prompts=[Prompt((4, 4, 7, 7))])
+        assert case.objects[1].planes == (2, 3)
+        assert case.objects[1].prompts[0].box == first.box
+        case.undo()
+        case.undo()
+        assert [int((plane == 1).sum()) for plane in labels] == [25] * 5
+
+
+def test_notes_are_kept(tmp_path: Path) -> None:
+    labels = np.zeros((20, 20), np.int32)
+    with Case.open(tmp_path / "c", identify(labels), labels) as case:
+        case.note("classes", "a")
+        case.note("classes", "b")
+    with Case.open(tmp_path / "c", identify(np.zeros((20, 20), np.int32)), labels) as case:
+        assert dict(case.notes) == {"classes": "b"}

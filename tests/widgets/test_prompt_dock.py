@@ -204,6 +204,73 @@ def test_a_hand_faster_than_the_model_loses_nothing(
     assert (labels(dock) > 0).sum() == 3 * ellipse((0, 0, 10, 10)).area
 
 
+def test_the_last_click_counts_although_its_answer_is_late(
+    dock: PromptDock, client: FakeClient, qtbot: Any
+) -> None:
+    box(dock, qtbot, 2, 5, 12, 15)
+    client.at_once = False
+    dock.drawing.box((2.0, 5.0, 32.0, 35.0))
+    dock.form.each_box.setChecked(False)
+    dock.canvas.clicked.emit(20.0, 20.0, False)
+    dock.drawing.commit()
+    client.answer(-1)
+    settle(dock, qtbot)
+    assert len(ids(dock)) == 2
+    last = max(ids(dock))
+    assert (labels(dock) == last).sum() > 500
+
+
+def test_what_could_not_be_kept_is_still_there(
+    dock: PromptDock, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box(dock, qtbot, 2, 5, 12, 15)
+    identity, dock.desk.place.identity = dock.desk.place.identity, None
+    dock.drawing.commit()
+    assert dock.desk.target is None
+    assert not dock.drawing.idle
+    # The next box does not sweep it away either.
+    box(dock, qtbot, 30, 5, 40, 15)
+    assert dock.drawing.work.drawn.box == (2, 5, 12, 15)
+    dock.desk.place.identity = identity
+    box(dock, qtbot, 30, 5, 40, 15)
+    assert ids(dock) == {1}
+
+
+def test_a_box_beside_an_opened_object_is_a_new_one(dock: PromptDock, qtbot: Any) -> None:
+    box(dock, qtbot, 2, 5, 12, 15)
+    dock.drawing.commit()
+    before = labels(dock).copy()
+    dock.canvas.clicked.emit(7.0, 10.0, False)  # a slip of the mouse
+    box(dock, qtbot, 30, 40, 40, 50)
+    dock.drawing.commit()
+    assert ids(dock) == {1, 2}
+    assert ((labels(dock) == 1) == (before == 1)).all()
+
+
+def test_an_answer_that_is_late_goes_where_it_was_meant(
+    make_dock: Callable[[Any], PromptDock],
+    make_napari_viewer: Callable[[], Any],
+    client: FakeClient,
+    qtbot: Any,
+) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(picture(12, 60, 80)[..., 0], name="stack")
+    dock = make_dock(viewer)
+    dock.take("box")
+    client.at_once = False
+    viewer.dims.set_point(0, 3)
+    dock.canvas.boxed.emit((2.0, 5.0, 12.0, 15.0))
+    dock.drawing.commit()
+    viewer.dims.set_point(0, 4)
+    client.answer(0)
+    settle(dock, qtbot)
+    assert np.flatnonzero(labels(dock).any((1, 2))).tolist() == [3]
+    # Another view of the volume is none to draw on.
+    viewer.dims.order = (1, 0, 2)
+    drag(dock, [(9.0, 9.0), (15, 20), (30.0, 30.0)])
+    assert "rows and columns" in dock.status
+
+
 def test_a_new_box_may_take_the_place_of_the_one_before(dock: PromptDock, qtbot: Any) -> None:
     dock.form.each_box.setChecked(False)
     box(dock, qtbot, 2, 5, 12, 15)
@@ -408,6 +475,7 @@ def test_earlier_work_comes_back(
     for row in (2, 14):
         box(dock, qtbot, row, 5, row + 10, 25)
     dock.drawing.commit()
+    dock.form.class_added.emit("stroma")
     kept = labels(dock).copy()
     layer = dock.desk.target.layer  # type: ignore[union-attr]
     dock.close()
@@ -417,6 +485,8 @@ def test_earlier_work_comes_back(
     qtbot.waitUntil(lambda: again.desk.target is not None)
     np.testing.assert_array_equal(labels(again), kept)
     assert "2 objects" in again.status
+    names = [again.form.classes.itemText(i) for i in range(again.form.classes.count() - 1)]
+    assert names == ["object", "stroma"]
     again.undo()
     assert ids(again) == {1}
 
@@ -516,12 +586,14 @@ def test_keys_come_and_go(dock: PromptDock, viewer: Any) -> None:
     assert "Clicks" not in viewer.layers
 
 
-def events(tool_moves: Sequence[tuple[float, float]], modifiers: Sequence[str] = ()) -> Any:
+def events(
+    tool_moves: Sequence[tuple[float, float]], modifiers: Sequence[str], shown: Sequence[int]
+) -> Any:
     """One mouse event that changes as the mouse moves, as napari has it."""
     event = SimpleNamespace(
         type="mouse_press",
         button=1,
-        dims_displayed=(0, 1),
+        dims_displayed=shown,
         modifiers=list(modifiers),
         position=tuple(v * 0.5 for v in tool_moves[0]),
         pos=np.array(tool_moves[0]) * 10,
@@ -531,7 +603,7 @@ def events(tool_moves: Sequence[tuple[float, float]], modifiers: Sequence[str] =
 
 def drag(dock: PromptDock, path: Sequence[tuple[float, float]], *modifiers: str) -> None:
     """Drag over points of the image."""
-    event = events(path, modifiers)
+    event = events(path, modifiers, dock._viewer.dims.displayed)
     stroke = dock.canvas._on_drag(dock.canvas._points, event)
     next(stroke, None)
     for place in path[1:]:

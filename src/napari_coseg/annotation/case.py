@@ -153,6 +153,15 @@ class Case(PixelEdits):
         """What redo would do again, None for nothing."""
         return _name(self._state.to_redo)
 
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What is remembered beside the edits, by name: the names of classes, for example."""
+        return MappingProxyType(self._state.notes)
+
+    def note(self, name: str, text: str) -> None:
+        """Remember something beside the edits; it is no step of undo. No names of files."""
+        self._state.note(name, text)
+
     def history(self, most: int = 50) -> list[Past]:
         """Return the last edits, the youngest first; those that were undone are not among them."""
         return self._state.history(most)
@@ -244,8 +253,9 @@ class Case(PixelEdits):
             old = self._state.objects.get(label)
             kept = None if old is None else draft.read(old.window)
             try:
-                if old is not None:
-                    edits.erase(draft, [old])
+                part = None if old is None else _replaced(old, item.mask)
+                if part is not None:
+                    edits.erase(draft, [part])
                 edits.paint(draft, item.mask, label, protect)
             except CosegError:
                 if strict or (number == len(items) - 1 and not told):
@@ -265,6 +275,8 @@ class Case(PixelEdits):
                 planes=item.placed(),
                 model=item.model,
             )
+            if old is not None:
+                told[label] = _with_other_planes(told[label], old, item.mask)
         if not told:
             raise CosegError("There is no object to commit; draw one first.")
         if name is None:
@@ -427,3 +439,31 @@ def _name(ask: Callable[[], Edit | None]) -> str | None:
         # A button has no name then; pressing it tells why.
         return None
     return None if edit is None else edit.name
+
+
+def _replaced(old: ObjectRecord, mask: Mask) -> ObjectRecord | None:
+    """Return the part of an object that a mask stands for: in a volume, that in its planes."""
+    if len(mask.origin) < 3:
+        return old
+    first = max(mask.origin[0], old.box[0])
+    last = min(mask.origin[0] + mask.bits.shape[0], old.box[3])
+    if first >= last:
+        return None
+    return dataclasses.replace(old, box=(first, *old.box[1:3], last, *old.box[4:]))
+
+
+def _with_other_planes(new: ObjectRecord, old: ObjectRecord, mask: Mask) -> ObjectRecord:
+    """Keep the prompts of planes that a mask says nothing of."""
+    if len(mask.origin) < 3:
+        return new
+    planes = range(mask.origin[0], mask.origin[0] + mask.bits.shape[0])
+    kept = [
+        (prompt, plane)
+        for prompt, plane in zip(old.prompts, old.planes, strict=True)
+        if plane not in planes
+    ]
+    return dataclasses.replace(
+        new,
+        prompts=(*(prompt for prompt, _ in kept), *new.prompts),
+        planes=(*(plane for _, plane in kept), *new.planes),
+    )

@@ -37,13 +37,16 @@ from napari_coseg.annotation.records import (
     rows_from_json,
     rows_to_json,
 )
-from napari_coseg.annotation.steps import Base, Edit, Step
+from napari_coseg.annotation.steps import Base, Edit, Note, Step
 from napari_coseg.types import CosegError
 
 #: Unpacked chunks that are kept, in bytes: edits come where the last ones were.
 _KEPT = 32 << 20
 #: Bytes of edits from which no more are fetched at once.
 _FETCHED = 16 << 20
+
+#: Before the names of notes in the table of facts.
+_NOTE = "note "
 
 
 class Journal(Database):
@@ -211,9 +214,14 @@ class Journal(Database):
         except (ValueError, TypeError) as error:
             raise damaged(self.path) from error
 
+    def notes(self) -> dict[str, str]:
+        """Return what is remembered beside the edits, by name."""
+        rows = self._db.execute("SELECT name, value FROM meta WHERE name LIKE ?", (f"{_NOTE}%",))
+        return {str(name).removeprefix(_NOTE): str(text) for name, text in rows}
+
     # What is written.
 
-    def write(self, steps: Sequence[Step | Base]) -> None:
+    def write(self, steps: Sequence[Step | Base | Note]) -> None:
         """Write some steps in one transaction; they are on the disk, or none is.
 
         Raises
@@ -227,6 +235,8 @@ class Journal(Database):
                 for step in steps:
                     if isinstance(step, Base):
                         self._base(step)
+                    elif isinstance(step, Note):
+                        self._set(_NOTE + step.name, step.text)
                     else:
                         self._step(step)
                 self._flush_chunks(0)

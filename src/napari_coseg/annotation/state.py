@@ -22,7 +22,7 @@ from napari_coseg.annotation.draft import Draft
 from napari_coseg.annotation.faults import explained
 from napari_coseg.annotation.journal import Journal
 from napari_coseg.annotation.records import ObjectRecord, Row
-from napari_coseg.annotation.steps import Base, Edit, Step
+from napari_coseg.annotation.steps import Base, Edit, Note, Step
 from napari_coseg.annotation.table import Tally
 from napari_coseg.annotation.timeline import Timeline
 from napari_coseg.annotation.writer import Writer
@@ -71,9 +71,16 @@ class State:
         self._timeline = Timeline.read(journal)
         self._top = max(journal.top_label, max(objects, default=0))
         self._closed = False
+        self.notes = journal.notes()
         self.writer = Writer(journal, on_saved, on_trouble)
         if base is not None:
             self.writer.put(base)
+
+    def note(self, name: str, text: str) -> None:
+        """Remember something beside the edits."""
+        self.check_open()
+        self.notes[name] = text
+        self.writer.put(Note(name, text))
 
     # Ids.
 

@@ -76,3 +76,11 @@ class Base:
 
     chunks: Mapping[int, bytes]
     objects: Mapping[int, ObjectRecord]
+
+
+@dataclass(frozen=True, eq=False)
+class Note:
+    """Something to remember beside the edits: the last one of a name counts."""
+
+    name: str
+    text: str

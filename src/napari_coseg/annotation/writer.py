@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from napari_coseg.annotation.faults import trouble
 from napari_coseg.annotation.journal import Journal
-from napari_coseg.annotation.steps import Base, Step
+from napari_coseg.annotation.steps import Base, Note, Step
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Writer:
         self._path: Path = journal.path
         self._on_saved = on_saved
         self._on_trouble = on_trouble
-        self._steps: list[Step | Base] = []
+        self._steps: list[Step | Base | Note] = []
         self._asked: list[tuple[Future[Any], Callable[[Journal], Any]]] = []
         self._change = threading.Condition()
         self._closing: float | None = None
@@ -70,7 +70,7 @@ class Writer:
         with self._change:
             return not self._steps
 
-    def put(self, step: Step | Base) -> None:
+    def put(self, step: Step | Base | Note) -> None:
         """Hand over something to write; returns at once."""
         with self._change:
             if self._closing is not None:
@@ -139,7 +139,7 @@ class Writer:
             future.cancel()
         self._journal.close()
 
-    def _write(self, steps: list[Step | Base]) -> bool:
+    def _write(self, steps: list[Step | Base | Note]) -> bool:
         """Write some steps and tell of it; whether that failed."""
         try:
             self._journal.write(steps)

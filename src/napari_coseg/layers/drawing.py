@@ -108,11 +108,16 @@ def add_class(layer: Any, name: str) -> ClassTable:
     before = classes_of(layer)
     colours = {info.name: info.colour for info in before}
     table = ClassTable.from_names([*before.names, name], colours)
+    set_classes(layer, table)
+    return table
+
+
+def set_classes(layer: Any, table: ClassTable) -> None:
+    """Say which classes objects of a layer may have."""
     facts = dict(layer.metadata)
     own = dict(facts.get(METADATA) or own_metadata("instances", layer.name, table, None)[METADATA])
     own["classes"] = [{"id": c.id, "name": c.name, "colour": list(c.colour)} for c in table]
     layer.metadata = {**facts, METADATA: own}
-    return table
 
 
 def known_objects(layer: Any) -> list[KnownObject]:

@@ -19,8 +19,8 @@ Window = tuple[slice, ...]
 #: Pixels of a window up to which napari redraws the window alone, which costs it a list of all
 #: of them; above, the whole layer is drawn anew.
 _PARTIAL = 1 << 20
-#: Scales and places may differ by this part of a pixel.
-_SLACK = 0.01
+#: From one end of the image to the other, pixels may drift apart by this part of one.
+_SLACK = 0.1
 
 
 class Sheet:
@@ -125,7 +125,7 @@ class Alignment:
         longest = max(labels.data.shape)
         if (
             self._rows == self._columns
-            or np.abs(steps - expected).max() * longest > _SLACK * longest
+            or np.abs(steps - expected).max() * longest > _SLACK
             or np.abs(first - np.round(first)).max() > 0.1
         ):
             raise CosegError(
@@ -135,7 +135,7 @@ class Alignment:
         self._place = np.round(origin).astype(int)
         outside = [
             axis
-            for axis in sheet.axes
+            for axis in range(labels.ndim)
             if axis not in (self._rows, self._columns)
             and not 0 <= self._place[axis] < labels.data.shape[axis]
         ]

@@ -61,8 +61,8 @@ class PromptAsker(QObject):
         self._done.connect(self._on_done)
 
     def look_at(self, source: ImageSource | None) -> None:
-        """Ask about other pixels from now on; what the worker knows of the others is forgotten."""
-        self.cancel()
+        """Ask about other pixels from now on; a preview of the others is not heard of any more."""
+        self.drop_preview()
         self._source = source
         # New pixels, new name: the host keeps what it computed by the name.
         self._content = uuid.uuid4().hex
@@ -136,10 +136,12 @@ class PromptAsker(QObject):
             self._drop(self._preview)
             self._preview = None
 
-    def cancel(self) -> None:
-        """Hear nothing more of anything that was asked."""
+    def cancel(self) -> int:
+        """Hear nothing more of anything that was asked; return how many questions these were."""
+        count = len(self._pending)
         for question, _ in list(self._pending.values()):
             self._drop(question)
+        return count
 
     def _drop(self, question: Question) -> None:
         known = self._pending.pop(id(question), None)

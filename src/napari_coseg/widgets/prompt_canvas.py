@@ -46,6 +46,8 @@ class PromptCanvas(QObject):
         Row and column in pixel centres, and whether Shift or Ctrl was held.
     drawn : Signal
         A line: an array of (row, column).
+    refused : Signal
+        A sentence why nothing can be drawn.
     paused : Signal
         Whether another layer has become the active one, so that the mouse does not draw.
     """
@@ -54,6 +56,7 @@ class PromptCanvas(QObject):
     clicked = Signal(float, float, bool)
     drawn = Signal(object)
     paused = Signal(bool)
+    refused = Signal(str)
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -165,7 +168,7 @@ class PromptCanvas(QObject):
         self._remove()
 
     def _make(self) -> None:
-        if self._points is not None and self._points in self._viewer.layers:
+        if len(self.layers) == 3:
             return
         self._remove()
         image = self._image
@@ -266,7 +269,15 @@ class PromptCanvas(QObject):
         return float(place[self._axes[0]]), float(place[self._axes[1]])
 
     def _on_drag(self, layer: Any, event: Any) -> Iterator[None]:
-        if event.button != 1 or len(event.dims_displayed) != 2:
+        if event.button != 1:
+            return
+        before = self._viewer.dims.ndim - self._image.ndim
+        shown = [axis - before for axis in event.dims_displayed]
+        if shown != [axis % self._image.ndim for axis in self._axes]:
+            self.refused.emit(
+                f"The view does not show rows and columns of {self._image.name}: change the order "
+                "of the axes, or go back to 2D (buttons below the list of layers)."
+            )
             return
         tool, first = self.tool, self._place(event)
         further = "Shift" in event.modifiers or "Control" in event.modifiers

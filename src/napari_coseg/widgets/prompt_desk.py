@@ -34,14 +34,14 @@ class Desk(QObject):
     opened : Signal
         Another layer is under its journal now.
     dropped : Signal
-        The layer before is not used any more; with it, whether a person did that.
+        The layer that is not used any more.
     changed : Signal
         The `Change` of an edit.
     """
 
     said = Signal(str)
     opened = Signal()
-    dropped = Signal()
+    dropped = Signal(object)
     changed = Signal(object)
 
     def __init__(self, viewer: napari.viewer.Viewer, form: PromptForm) -> None:
@@ -76,12 +76,12 @@ class Desk(QObject):
             self._open(None)
         return self.target
 
-    def alignment(self) -> Alignment | None:
-        """Return where the image's plane lies on the layer, None where it does not."""
+    def alignment(self, index: tuple[int, ...] | None = None) -> Alignment | None:
+        """Return where a plane of the image lies on the layer, None where it does not."""
         if self.target is None or self.place.stack is None:
             return None
         try:
-            return self.place.alignment(self.target)
+            return self.place.alignment(self.target, index)
         except CosegError as error:
             self.said.emit(str(error))
             return None
@@ -101,8 +101,10 @@ class Desk(QObject):
         target, self.target = self.target, None
         with suppress(TypeError, ValueError, RuntimeError):
             target.layer.events.data.disconnect(self._on_data)
-        self.dropped.emit()
-        target.let_go()
+        try:
+            self.dropped.emit(target.layer)
+        finally:
+            target.let_go()
 
     def fill(self, event: object = None) -> None:
         """List the layers that objects could go into, and earlier work on the image."""

@@ -181,6 +181,7 @@ class PromptDock(Dock):
         canvas.boxed.connect(self._on_boxed)
         canvas.clicked.connect(self._on_clicked)
         canvas.drawn.connect(self._on_drawn)
+        canvas.refused.connect(self._say)
         canvas.paused.connect(lambda paused: self._show_tool())
         desk.said.connect(self._say)
         desk.opened.connect(self._on_opened)
@@ -204,12 +205,16 @@ class PromptDock(Dock):
             levels = layers[0].data if layers[0].multiscale else (layers[0].data,)
             if place.stack.levels[0] is levels[0]:
                 return
+        self.asker.drop_preview()
+        lost = self.asker.cancel()  # previews are no loss: the person sees them go
         self.desk.look_at(self.form.image.currentData())
         stack = place.stack
         self.canvas.draw_on(place.image, (-2, -1) if stack is None else stack.spatial)
         self.asker.look_at(None if stack is None else place.source())
         self.drawing.begin()
         self._say(place.trouble)
+        if lost:
+            show_warning(f"Another image: {lost} objects that were being computed are not kept.")
         if self.canvas.tool is not None:
             self.take(self.canvas.tool if stack is not None else None)
 
@@ -231,7 +236,8 @@ class PromptDock(Dock):
             self.canvas.take(self.canvas.tool)
         self._show()
 
-    def _on_dropped(self) -> None:
+    def _on_dropped(self, layer: Any) -> None:
+        self._shortcuts.release(layer)
         self.drawing.begin()
         self.form.saved.setText("")
 

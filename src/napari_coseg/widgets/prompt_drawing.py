@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -16,7 +17,7 @@ from napari_coseg.widgets.prompt_asker import PromptAsker, Question
 from napari_coseg.widgets.prompt_canvas import Box, PromptCanvas
 from napari_coseg.widgets.prompt_desk import Desk
 from napari_coseg.widgets.prompt_target import size_words
-from napari_coseg.widgets.prompt_work import Work
+from napari_coseg.widgets.prompt_work import Context, Work
 from napari_coseg.worker.prompting import PromptAnswer
 
 #: An object smaller than this many pixels is told of.
@@ -63,8 +64,8 @@ class Drawing(QObject):
 
     def box(self, box: Box) -> None:
         """Take a box."""
-        self._settle()
-        self.work.box(box)
+        if self._settled(box):
+            self.work.box(box)
         self._ask()
 
     def click(self, row: float, column: float, positive: bool) -> None:
@@ -85,7 +86,10 @@ class Drawing(QObject):
 
     def lasso(self, line: Any) -> None:
         """Take an outline."""
-        self._settle()
+        low, high = np.min(line, axis=0), np.max(line, axis=0)
+        if not self._settled((low[0], low[1], high[0], high[1])):
+            self._ask()
+            return
         try:
             self.work.lasso(line, self._desk.place.shape)
         except CosegError as error:
@@ -96,18 +100,21 @@ class Drawing(QObject):
 
     def boxes(self, boxes: Sequence[Box]) -> None:
         """Segment many boxes at once; they are committed as one step."""
-        if boxes and self._question(("boxes", self._desk.form.class_id), map(Prompt, boxes)):
+        if boxes and self._question(self._context(), map(Prompt, boxes)):
             self._say(f"Segmenting {len(boxes):,} boxes …")
 
     def commit(self) -> None:
         """Keep the object at work; as soon as its mask is there, if need be."""
-        if self.work.answer is None and self._asker.waiting and not self.work.empty:
+        work = self.work
+        if work.asked and not work.empty:
             # Its answer is on the way, and commits it.
-            self.work.wanted = True
+            work.wanted = self._context()
             self._asker.let_finish()
             self._take(Work())
-        elif (mask := self.work.mask) is not None and mask.area:
-            self._commit(self.work)
+        elif work.label is not None and not work.steps:
+            # Opened again and left as it was.
+            self.discard()
+        elif work.mask is not None and work.mask.area and self._commit(work, self._context()):
             self.begin()
 
     def discard(self) -> None:
@@ -121,11 +128,29 @@ class Drawing(QObject):
         self.work.back()
         self._ask()
 
-    def _settle(self) -> None:
-        """Commit the object before, where each box is a new one."""
-        if self.idle or self.work.label is not None or not self._desk.form.each_box.isChecked():
-            return
+    def _settled(self, box: Box) -> bool:
+        """Make room for a new box; return whether there is.
+
+        Where each box is a new object, the one before is committed; one that was opened again
+        stays as it was, unless the box is on it.
+        """
+        work = self.work
+        if self.idle or not self._desk.form.each_box.isChecked():
+            return True
+        if work.label is not None:
+            if not _touches(box, work.mask):
+                self.begin()
+            return True
+        nothing = work.answer is None or not work.answer.mask.area
+        if nothing and not work.asked:
+            self.begin()
+            return True
         self.commit()
+        return self.work is not work
+
+    def _context(self) -> Context:
+        desk = self._desk
+        return Context(desk.target, desk.place.index, desk.form.class_id, self._asker.model)
 
     def _take(self, work: Work) -> None:
         self.work = work
@@ -135,11 +160,17 @@ class Drawing(QObject):
 
     def _ask(self) -> None:
         self._canvas.show([self.work.drawn], self.work.lines)
-        if self.work.empty:
+        work = self.work
+        if work.empty or not work.steps:
+            # Nothing is drawn, or nothing more than the object that was opened again.
             self._asker.drop_preview()
-            self._canvas.preview(None)
+            work.asked = False
+            self._canvas.preview(work.mask)
         else:
-            self._question(self.work, [self.work.prompt], [self.work.crop], preview=True)
+            # Before it is asked: the answer may be there at once.
+            work.asked = True
+            if not self._question(work, [work.prompt], [work.crop], preview=True):
+                work.asked = False
         self.changed.emit()
 
     def _question(
@@ -169,20 +200,25 @@ class Drawing(QObject):
             self._on_many(question, answers)
 
     def _on_mask(self, work: Work, answer: PromptAnswer, seconds: float) -> None:
-        work.answer = answer
+        work.answer, work.asked = answer, False
         mask = answer.mask
         if mask.area:
             self._hint = float(max(mask.bits.shape))
         if work is self.work:
             self._canvas.preview(mask)
             self._say(self._words(answer, seconds))
-        if work.wanted:
-            work.wanted = False
-            if mask.area:
-                self._commit(work)
-            else:
+        context, work.wanted = work.wanted, None
+        if context is not None:
+            if not mask.area:
                 self._say("Nothing was found for the object before: it was not kept.")
+            elif not self._commit(work, context):
+                self._back_again(work, context)
         self.changed.emit()
+
+    def _back_again(self, work: Work, context: Context) -> None:
+        """Show an object again that could not be kept, where nothing else is at work."""
+        if self.idle and context.index == self._desk.place.index:
+            self._take(work)
 
     def _words(self, answer: PromptAnswer, seconds: float) -> str:
         area = answer.mask.area
@@ -197,15 +233,19 @@ class Drawing(QObject):
         return words
 
     def _on_many(self, question: Question, answers: list[PromptAnswer]) -> None:
-        _, class_id = question.purpose
+        context: Context = question.purpose
         found = [(p, a) for p, a in zip(question.prompts, answers, strict=True) if a.mask.area]
         if not found:
             self._say("Nothing was found in these boxes.")
             return
-        target, alignment = self._desk.need(), self._desk.alignment()
+        target = self._desk.need()
+        alignment = None if target is None else self._desk.alignment(context.index)
         if target is None or alignment is None:
             return
-        items = [self._item(alignment, a.mask, p, a.stability, None, class_id) for p, a in found]
+        items = [
+            self._item(alignment, a.mask, p, a.stability, None, context.class_id, context.model)
+            for p, a in found
+        ]
         protect = self._desk.form.protect.isChecked()
         change = self._desk.do(lambda: target.commit(items, protect=protect))
         if change is not None:
@@ -221,18 +261,32 @@ class Drawing(QObject):
         else:
             self._say("The model gave no answer.")
             show_error(f"Segmenting failed: {type(error).__name__}: {error}")
+        work = question.purpose
+        if isinstance(work, Work):
+            work.asked = False
+            context, work.wanted = work.wanted, None
+            if context is not None:
+                self._back_again(work, context)
         self.changed.emit()
 
-    def _commit(self, work: Work) -> None:
+    def _commit(self, work: Work, context: Context) -> bool:
+        """Keep an object; return whether it is kept. Else a sentence has said why not."""
         # First the layer: before it is there, nothing lies on it.
-        target, alignment = self._desk.need(), self._desk.alignment()
-        mask = work.mask
-        if target is None or alignment is None or mask is None:
-            return
+        target, mask = self._desk.need(), work.mask
+        if target is None or mask is None:
+            return False
+        if context.target is not None and context.target is not target:
+            self._say("Another layer was chosen before the mask came: the object was not kept.")
+            return False
+        alignment = self._desk.alignment(context.index)
+        if alignment is None:
+            return False
         score = float("nan") if work.answer is None else work.answer.stability
-        item = self._item(alignment, mask, work.drawn, score, work.label, self._desk.form.class_id)
+        item = self._item(
+            alignment, mask, work.drawn, score, work.label, context.class_id, context.model
+        )
         protect = self._desk.form.protect.isChecked()
-        self._desk.do(lambda: target.commit([item], protect=protect))
+        return self._desk.do(lambda: target.commit([item], protect=protect)) is not None
 
     def _item(
         self,
@@ -242,6 +296,7 @@ class Drawing(QObject):
         score: float,
         label: int | None,
         class_id: int,
+        model: str,
     ) -> Commit:
         plane = alignment.plane
         return Commit(
@@ -251,8 +306,17 @@ class Drawing(QObject):
             score,
             (prompt,),
             None if plane is None else (plane,),
-            self._asker.model,
+            model,
         )
 
     def _say(self, words: str) -> None:
         self._desk.said.emit(words)
+
+
+def _touches(box: Box, mask: Mask | None) -> bool:
+    """Whether a box and a mask have pixels in common, nearly."""
+    if mask is None or not mask.area:
+        return False
+    (row, column), (rows, columns) = mask.origin, mask.bits.shape
+    down = min(box[2], row + rows) > max(box[0], row)
+    return bool(down and min(box[3], column + columns) > max(box[1], column))

@@ -42,7 +42,7 @@ class Editing(QObject):
         self.selected: list[int] = []
         self.splitting: int | None = None
         desk.changed.connect(self._on_change)
-        desk.dropped.connect(lambda: self.select([]))
+        desk.dropped.connect(lambda layer: self.select([]))
 
     def select(self, labels: Sequence[int]) -> None:
         """Choose objects."""

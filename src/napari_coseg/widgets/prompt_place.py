@@ -155,7 +155,8 @@ class PromptPlace(QObject):
         CosegError
             If the journal or the layer cannot be used.
         """
-        assert self.stack is not None
+        if self.stack is None:
+            raise CosegError(self.trouble or "Open an image first.")
         place = self.journal()
         chosen = path or self._free(place.path)
         made = layer if layer is not None else objects_layer(self.image, self.stack)
@@ -167,8 +168,8 @@ class PromptPlace(QObject):
             self._viewer.layers.insert(above[0] if above else len(self._viewer.layers), made)
         return target
 
-    def alignment(self, target: Target) -> Alignment:
-        """Return where the plane lies on the target's layer.
+    def alignment(self, target: Target, index: tuple[int, ...] | None = None) -> Alignment:
+        """Return where a plane, by default the one that is seen, lies on the target's layer.
 
         Raises
         ------
@@ -176,7 +177,7 @@ class PromptPlace(QObject):
             If its pixels are others.
         """
         assert self.stack is not None
-        return target.alignment(self.image, self.stack, self.index)
+        return target.alignment(self.image, self.stack, self.index if index is None else index)
 
     def let_go(self) -> None:
         """End what is under way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,13 @@ from napari_coseg.annotation.case import Case
 from napari_coseg.annotation.change import Change, Commit
 from napari_coseg.annotation.identity import ImageIdentity
 from napari_coseg.annotation.records import ObjectRecord
-from napari_coseg.layers.drawing import ObjectTable, add_class, classes_of, known_objects
+from napari_coseg.layers.drawing import (
+    ObjectTable,
+    add_class,
+    classes_of,
+    known_objects,
+    set_classes,
+)
 from napari_coseg.layers.sheet import Alignment, Sheet, Window
 from napari_coseg.layers.strokes import StrokeListener
 from napari_coseg.types import ClassTable, CosegError
@@ -79,7 +86,12 @@ class Target(QObject):
             on_trouble=self.trouble.emit,
             objects=known,
         )
-        self._table = ObjectTable(self.sheet, self.case.objects)
+        try:
+            self._recall_classes()
+            self._table = ObjectTable(self.sheet, self.case.objects)
+        except BaseException:
+            self.case.close()
+            raise
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._show)
@@ -104,7 +116,22 @@ class Target(QObject):
             If there is one of that name.
         """
         add_class(self.layer, name)
+        self._note_classes()
         self._show()
+
+    def _recall_classes(self) -> None:
+        """Take over the classes of earlier work; of new work, remember the layer's."""
+        try:
+            known = json.loads(self.case.notes["classes"])
+            colours = {name: tuple(colour) for name, colour in known}
+            set_classes(self.layer, ClassTable.from_names(list(colours), colours))
+        except KeyError:
+            self._note_classes()
+        except (ValueError, TypeError) as error:
+            raise CosegError(f"The names of classes in {self.path} are damaged.") from error
+
+    def _note_classes(self) -> None:
+        self.case.note("classes", json.dumps([[one.name, one.colour] for one in self.classes]))
 
     def record(self, label: int) -> ObjectRecord | None:
         """Return what is known of an object, None where there is none."""
@@ -180,9 +207,11 @@ class Target(QObject):
         """Write what waits, close the journal, and hear no more."""
         self._later.stop()
         self._soon.stop()
-        self._take_strokes()
-        self._strokes.let_go()
-        self.case.close()
+        try:
+            self._take_strokes()
+            self._strokes.let_go()
+        finally:
+            self.case.close()
 
     def _on_stroke(self, window: Window | None) -> None:
         # napari tells of some strokes before the pixels have changed.

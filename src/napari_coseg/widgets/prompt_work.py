@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_coseg.inference.prompt_shapes import outline_prompt, scribble_points
 from napari_coseg.types import Mask, Prompt
-from napari_coseg.worker.prompting import Crop, PromptAnswer
+from napari_coseg.worker.prompting import MOST_POINTS, Crop, PromptAnswer
 
 Line = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an object is committed to: as it was when the person said so.
+
+    Attributes
+    ----------
+    target : Any
+        The layer under its journal; None for one that does not exist yet.
+    index : tuple of int
+        The plane of the image.
+    class_id : int
+    model : str
+    """
+
+    target: Any
+    index: tuple[int, ...]
+    class_id: int
+    model: str
 
 
 @dataclass(frozen=True)
@@ -33,13 +54,16 @@ class Work:
         The object that was opened again; None for a new one.
     answer : PromptAnswer or None
         The model's last.
-    wanted : bool
-        Whether it is to be committed as soon as the answer is there.
+    asked : bool
+        Whether an answer is on the way.
+    wanted : Context or None
+        Where it is to be committed as soon as the answer is there.
     """
 
     label: int | None = None
     answer: PromptAnswer | None = None
-    wanted: bool = False
+    asked: bool = False
+    wanted: Context | None = None
     _steps: list[_Step] = field(default_factory=lambda: [_Step(Prompt())])
 
     @classmethod
@@ -48,12 +72,14 @@ class Work:
         boxes = [prompt.box for prompt in prompts if prompt.box is not None]
         points = tuple(point for prompt in prompts for point in prompt.points)
         first = Prompt(boxes[-1] if boxes else None, points, mask)
-        return cls(label, None, False, [_Step(first)])
+        return cls(label, _steps=[_Step(first)])
 
     @property
     def prompt(self) -> Prompt:
         """What was drawn; with the mask that it refines, once there is one."""
         drawn = self._steps[-1].prompt
+        # The last ones say what the mask still lacks.
+        drawn = replace(drawn, points=drawn.points[-MOST_POINTS:])
         if self.answer is not None and self.answer.mask.area and self._refines:
             return replace(drawn, mask=self.answer.mask)
         return drawn
