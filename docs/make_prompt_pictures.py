@@ -18,7 +18,7 @@ from PIL import Image
 from skimage.measure import regionprops
 
 #: Width of the animation in pixels, and milliseconds of a frame.
-WIDTH, FRAME = 640, 350
+WIDTH, FRAME = 440, 350
 
 
 class PromptPhotographer(Photographer):
@@ -80,7 +80,7 @@ class PromptPhotographer(Photographer):
         frame(4)
         self.shot("prompt-objects")
         path = self.folder / "prompt.gif"
-        small = [one.quantize(96, method=Image.Quantize.MEDIANCUT) for one in frames]
+        small = [one.quantize(48, method=Image.Quantize.MEDIANCUT) for one in frames]
         small[0].save(
             path, save_all=True, append_images=small[1:], duration=FRAME, loop=0, optimize=True
         )

@@ -104,7 +104,7 @@ def test_a_model_for_prompts(folder: Path) -> None:
     assert "what boxes and points are on" in output
     assert "116,000,000, of which 26,000,000 were trained" in output
     assert "instances " not in output
-    assert [name for name, _ in prompt_models()] == ["clicks"]
+    assert [name for name, _ in prompt_models()] == ["syncsam-lite", "clicks"]
     assert "clicks" not in dict(segment_models())
 
 

@@ -68,6 +68,9 @@ class PromptCanvas(QObject):
         self._shapes: Any = None
         self._points: Any = None
         self._preview: Any = None
+        # What is shown, so that it is not drawn again.
+        self._drawn: tuple[list[Box], int] | None = None
+        self._clicks: list[tuple[float, float, bool]] = []
         viewer.layers.selection.events.active.connect(self._on_active)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
 
@@ -115,11 +118,17 @@ class PromptCanvas(QObject):
         """Show the prompts of the object at work."""
         if self._points is None:
             return
-        rings = [_corners(p.box) for p in prompts if p.box is not None]
-        rings += [np.asarray(line, float) for line in lines]
-        kinds = ["polygon"] * (len(rings) - len(lines)) + ["path"] * len(lines)
-        self._set_shapes(rings, kinds)
+        boxes = [p.box for p in prompts if p.box is not None]
         clicks = [point for p in prompts for point in p.points]
+        # napari draws a layer anew whatever it is given: what is the same is not given again.
+        if self._drawn != (boxes, len(lines)):
+            rings = [_corners(box) for box in boxes]
+            rings += [np.asarray(line, float) for line in lines]
+            self._set_shapes(rings, ["polygon"] * len(boxes) + ["path"] * len(lines))
+            self._drawn = (boxes, len(lines))
+        if self._clicks == clicks:
+            return
+        self._clicks = clicks
         places = np.array([self._full(r, c) for r, c, _ in clicks]).reshape(-1, self._image.ndim)
         with self._points.events.data.blocker():
             self._points.data = places
@@ -136,7 +145,8 @@ class PromptCanvas(QObject):
         if self._preview is None:
             return
         if mask is None or not mask.area:
-            self._preview.visible = False
+            if self._preview.visible:
+                self._preview.visible = False
             return
         rows, columns = self._axes
         ndim = self._image.ndim
@@ -144,9 +154,17 @@ class PromptCanvas(QObject):
         shape[rows], shape[columns] = mask.bits.shape
         bits = mask.bits if rows % ndim < columns % ndim else mask.bits.T
         first = self._full(*(float(v) for v in mask.origin))
-        self._preview.data = bits.reshape(shape).astype(np.uint8)
-        self._preview.translate = self._translate(first)
-        self._preview.visible = True
+        layer, data = self._preview, bits.reshape(shape).astype(np.uint8)
+        place = self._translate(first)
+        if layer.visible and data.shape == layer.data.shape and np.allclose(place, layer.translate):
+            if not np.array_equal(data, layer.data):
+                layer.data = data
+            return
+        # Hidden while it changes: drawn once, at its place.
+        layer.visible = False
+        layer.data = data
+        layer.translate = place
+        layer.visible = True
 
     @property
     def usual_length(self) -> float:
@@ -215,6 +233,7 @@ class PromptCanvas(QObject):
 
     def _remove(self) -> None:
         layers, self._preview, self._shapes, self._points = self.layers, None, None, None
+        self._drawn, self._clicks = None, []
         for layer in layers:
             self._viewer.layers.remove(layer)
 
@@ -239,7 +258,9 @@ class PromptCanvas(QObject):
 
     def _set_shapes(self, rings: Sequence[npt.NDArray[Any]], kinds: Sequence[str]) -> None:
         full = [np.array([self._full(r, c) for r, c in ring]) for ring in rings]
-        self._shapes.data = []
+        self._drawn = None
+        if len(self._shapes.data):
+            self._shapes.data = []
         if full:
             self._shapes.add(
                 full,
