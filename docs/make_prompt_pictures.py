@@ -80,7 +80,8 @@ class PromptPhotographer(Photographer):
         frame(4)
         self.shot("prompt-objects")
         path = self.folder / "prompt.gif"
-        small = [one.quantize(48, method=Image.Quantize.MEDIANCUT) for one in frames]
+        # An octree keeps the few bright pixels of boxes and masks.
+        small = [one.quantize(128, method=Image.Quantize.FASTOCTREE) for one in frames]
         small[0].save(
             path, save_all=True, append_images=small[1:], duration=FRAME, loop=0, optimize=True
         )
