@@ -22,9 +22,9 @@ from napari_coseg.weights.catalogue import sha256_of
 from napari_coseg.weights.loading import (
     load_model,
     load_prompt_model,
-    read_state_dict,
     save_model,
 )
+from napari_coseg.weights.tensors import read_state_dict
 
 
 @pytest.fixture(scope="module")

@@ -106,15 +106,46 @@ def box_of_rectangle(
     if len(shapes.data) == 0:
         raise CosegError(f"{shapes.name} holds no rectangle yet: draw one around the area.")
     chosen = max(shapes.selected_data) if shapes.selected_data else len(shapes.data) - 1
-    vertices = np.asarray(shapes.data[chosen], float)
-    corners = np.array(
-        [np.asarray(image.world_to_data(shapes.data_to_world(v)))[list(spatial)] for v in vertices]
-    )
+    corners = _corners(shapes, shapes.data[chosen], image, spatial)
     # Shapes are drawn through the pixels' area: an edge at 9.6 includes the pixel 10 no more.
     box = box_around(np.stack([corners.min(0), corners.max(0) - 1e-6]), shape)
     if box is None:
         raise CosegError(f"The rectangle of {shapes.name} lies outside of {image.name}.")
     return box
+
+
+def boxes_of_shapes(
+    shapes: Any, image: Any, spatial: tuple[int, int] = (-2, -1)
+) -> list[tuple[float, float, float, float]]:
+    """Return the boxes around all shapes of a layer, in edges of pixels of an image.
+
+    Parameters
+    ----------
+    shapes : Shapes layer
+    image : Image layer
+    spatial : tuple of int
+        Its axes of rows and columns.
+
+    Returns
+    -------
+    list of tuple of float
+        First row and column, last row and column; they may lie outside of the image.
+    """
+    boxes = []
+    for vertices in shapes.data:
+        corners = _corners(shapes, vertices, image, spatial) + 0.5
+        (row0, column0), (row1, column1) = corners.min(0), corners.max(0)
+        boxes.append((float(row0), float(column0), float(row1), float(column1)))
+    return boxes
+
+
+def _corners(
+    shapes: Any, vertices: Any, image: Any, spatial: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """Corners of a shape as rows and columns of an image, in pixel centres."""
+    return np.array(
+        [np.asarray(image.world_to_data(shapes.data_to_world(v)))[list(spatial)] for v in vertices]
+    )
 
 
 def plane_index(

@@ -11,7 +11,7 @@ import torch
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.training.config import AnyConfig
 from napari_coseg.types import CosegError
-from napari_coseg.weights.loading import read_pickled
+from napari_coseg.weights.tensors import read_pickled
 
 CHECKPOINT = "last.pt"
 #: What a checkpoint holds.

@@ -12,7 +12,8 @@ from napari_coseg.models.syncsam.sam_weights import load_sam
 from napari_coseg.training.prompt_config import PromptModelSection
 from napari_coseg.training.start import resolve, trunk_state
 from napari_coseg.types import CosegError
-from napari_coseg.weights.loading import fill, load_prompt_model, read_pickled, read_state_dict
+from napari_coseg.weights.loading import fill, load_prompt_model
+from napari_coseg.weights.tensors import read_pickled, read_state_dict
 
 #: Parts of a file that holds SAM's prompt encoder and mask decoder alone, with SAM's names for
 #: them; the first one is spelt so where it is published.

@@ -14,7 +14,8 @@ from napari_coseg.models.coseg.network import CosegNetwork
 from napari_coseg.training.config import ModelSection
 from napari_coseg.types import CosegError
 from napari_coseg.weights.catalogue import find_weights
-from napari_coseg.weights.loading import LoadedModel, load_model, read_state_dict
+from napari_coseg.weights.loading import LoadedModel, load_model
+from napari_coseg.weights.tensors import read_state_dict
 
 #: Maps of the instance decoder that come before its classes, background included, and after them.
 _BEFORE, _AFTER = 2, 2

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import napari_coseg
@@ -28,10 +27,10 @@ from napari_coseg.weights.card import (
     Kind,
     ModelCard,
     read_card,
-    read_header,
     summarise,
 )
 from napari_coseg.weights.catalogue import SUFFIX, find_weights, sha256_of
+from napari_coseg.weights.tensors import read_state_dict
 
 Config = CosegConfig | SyncSamConfig
 N = TypeVar("N", bound=nn.Module)
@@ -259,72 +258,6 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
     network.load_state_dict(dict(state))
 
 
-def read_state_dict(path: Path | str) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors, ``.pt`` or ``.pth`` file; half precision to float32.
-
-    Pickled files are read with ``torch.load(weights_only=True)``, which runs no code of theirs.
-    Where the tensors stand inside a checkpoint, under ``model``, ``state_dict`` or the like, that
-    part is returned.
-
-    Raises
-    ------
-    CosegError
-        If the file is missing, cut off, of another format, or contains code.
-    """
-    path = Path(path)
-    if path.suffix.lower() == SUFFIX:
-        read_header(path)
-        try:
-            state = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise CosegError(f"{path} is damaged ({error}): copy or fetch it again.") from error
-    else:
-        state = _tensors_in(read_pickled(path), path)
-    return {name: _to_float32(value) for name, value in state.items()}
-
-
-def read_pickled(path: Path) -> Any:
-    """Read a ``.pt`` file of tensors and plain values; none of its code is run.
-
-    Raises
-    ------
-    CosegError
-        If it is missing, cut off, of another format, or holds code.
-    """
-    if not path.is_file():
-        raise CosegError(f"There is no weights file {path}.")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # torch says the same of a foreign byte and of a class that it does not allow.
-        if "Unsupported operand" in str(error):
-            raise CosegError(f"{path} is no PyTorch file, or is damaged.") from error
-        raise CosegError(
-            f"{path} contains Python code or objects beside its tensors, which is refused because "
-            "reading them could run anything: ask for it as safetensors."
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CosegError(
-            f"{path} is no PyTorch file of tensors, or is cut off ({reason}): "
-            "copy or fetch it again."
-        ) from error
-
-
-def _tensors_in(value: Any, path: Path) -> dict[str, Tensor]:
-    for _ in range(3):
-        if not isinstance(value, Mapping):
-            break
-        tensors = {str(k): v for k, v in value.items() if isinstance(v, Tensor)}
-        if tensors:
-            return tensors
-        inner = [value[k] for k in ("model", "state_dict", "model_state_dict") if k in value]
-        if not inner:
-            break
-        value = inner[0]
-    raise CosegError(f"{path} holds no named tensors: it is no checkpoint of a network.")
-
-
 def _on_disk(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
     value = value.detach().cpu().contiguous()
     if not value.is_floating_point():
@@ -343,10 +276,6 @@ def _on_disk(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
     if largest > limits.max or 0.0 < largest < limits.tiny:
         return wide
     return wide.to(dtype)
-
-
-def _to_float32(value: Tensor) -> Tensor:
-    return value.to(torch.float32) if value.is_floating_point() else value
 
 
 def _config_of(card: ModelCard, origin: str) -> Config:

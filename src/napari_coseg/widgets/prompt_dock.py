@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Shapes
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
 from napari_coseg.annotation.change import Change
+from napari_coseg.layers.areas import boxes_of_shapes
 from napari_coseg.layers.drawing import PLAIN
 from napari_coseg.types import CosegError
 from napari_coseg.weights.listing import prompt_models
@@ -178,7 +178,7 @@ class PromptDock(Dock):
         form.object_chosen.connect(self.editing.go_to)
         form.action.connect(lambda name: self._actions[name]())
         form.by_object.toggled.connect(self._on_by_object)
-        canvas.boxed.connect(self._on_boxed)
+        canvas.boxed.connect(self.drawing.box)
         canvas.clicked.connect(self._on_clicked)
         canvas.drawn.connect(self._on_drawn)
         canvas.refused.connect(self._say)
@@ -265,9 +265,6 @@ class PromptDock(Dock):
         if folder:
             self.desk.keep_in(Path(folder))
 
-    def _on_boxed(self, box: Box) -> None:
-        self.drawing.box(box)
-
     def _on_clicked(self, row: float, column: float, further: bool) -> None:
         tool, label = self.canvas.tool, self.editing.label_at(row, column)
         if tool == "select":
@@ -318,14 +315,7 @@ class PromptDock(Dock):
         chosen = active if active in shapes else (shapes[-1] if shapes else None)
         if chosen is None or not len(chosen.data) or stack is None:
             raise CosegError("There is no Shapes layer with rectangles: add one and draw them.")
-        image, axes, boxes = self.desk.place.image, list(stack.spatial), []
-        for vertices in chosen.data:
-            corners = np.array(
-                [np.asarray(image.world_to_data(chosen.data_to_world(v)))[axes] for v in vertices]
-            )
-            low, high = corners.min(0) + 0.5, corners.max(0) + 0.5
-            boxes.append((float(low[0]), float(low[1]), float(high[0]), float(high[1])))
-        return boxes
+        return boxes_of_shapes(chosen, self.desk.place.image, stack.spatial)
 
     def _say(self, words: str) -> None:
         self.form.status.setText(words)

@@ -51,6 +51,7 @@ class PromptPlace(QObject):
         self.folder: Path | None = None
         self.trouble = ""
         self._asked: Future[ImageIdentity] | None = None
+        self._placed: tuple[tuple[ImageIdentity, Path | None, Path | None], Place] | None = None
         self._identified.connect(self._on_identified)
 
     def look_at(self, choice: Any) -> None:
@@ -121,7 +122,11 @@ class PromptPlace(QObject):
         """
         if self.identity is None:
             raise CosegError(self.trouble or "The image is still being read: try again.")
-        return journal_place(self.identity, self._file(), self.folder)
+        key = (self.identity, self._file(), self.folder)
+        if self._placed is None or self._placed[0] != key:
+            # Looking tries the folder out, on the disk: once, and not with every commit.
+            self._placed = (key, journal_place(*key))
+        return self._placed[1]
 
     def earlier(self) -> list[Path]:
         """Return journals of earlier work on this image, the last one first."""

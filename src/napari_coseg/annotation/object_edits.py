@@ -1,0 +1,289 @@
+"""Edits of objects: committed, deleted, parted, joined, named."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_coseg.annotation import edits
+from napari_coseg.annotation.change import (
+    Change,
+    Commit,
+    count_name,
+    tool_name,
+)
+from napari_coseg.annotation.records import ObjectRecord, Row, without_masks
+from napari_coseg.annotation.state import State
+from napari_coseg.types import CosegError, Mask, Prompt
+
+#: Seconds that a program's end waits for the disk.
+_AT_END = 10.0
+
+
+class ObjectEdits:
+    """The part of a case that changes objects.
+
+    Parameters
+    ----------
+    state : State
+        What is open.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def commit(
+        self,
+        mask: Mask,
+        *,
+        label: int | None = None,
+        class_id: int | None = None,
+        score: float = math.nan,
+        prompts: Sequence[Prompt] = (),
+        planes: Sequence[int] | None = None,
+        protect: bool = True,
+        model: str = "",
+        settings: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> Change:
+        """Make an object of a mask, or give a new one to an object that was opened again.
+
+        Parameters
+        ----------
+        mask : Mask
+            Its pixels; those outside the image are left out.
+        label, class_id, score, prompts, planes, model
+            As in `Commit`.
+        protect : bool
+            Whether pixels of other objects stay theirs.
+        settings : mapping, optional
+            Of the model, for the journal. No names of files: they can tell who the patient is.
+        name : str, optional
+            What the person reads; by default for example "box: object 12".
+
+        Raises
+        ------
+        CosegError
+            If the object would have no pixel; nothing has changed then.
+        """
+        item = Commit(mask, label, class_id, score, prompts, planes, model)
+        return self.commit_many([item], protect=protect, settings=settings, name=name)
+
+    def commit_many(
+        self,
+        items: Sequence[Commit],
+        *,
+        protect: bool = True,
+        strict: bool = True,
+        settings: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> Change:
+        """Commit several objects as one step of undo.
+
+        Parameters
+        ----------
+        items : sequence of Commit
+            The objects. Where they overlap, the first one keeps its pixels with `protect`, the
+            last one gets them without.
+        protect, settings, name
+            As in `commit`.
+        strict : bool
+            Whether one object without a pixel stops all; otherwise it is left out, as
+            `Change.left_out` says, unless all are.
+
+        Raises
+        ------
+        CosegError
+            If an object would have no pixel, or an id does not fit; nothing has changed then.
+        """
+        draft = self._state.draft()
+        told: dict[int, ObjectRecord] = {}
+        left_out = []
+        for number, item in enumerate(items):
+            label = item.label
+            label = self._state.fresh(told) if label is None else self._state.checked(label)
+            if label in told:
+                raise ValueError(f"object {label} is committed twice")
+            old = self._state.objects.get(label)
+            kept = None if old is None else draft.read(old.window)
+            try:
+                part = None if old is None else _replaced(old, item.mask)
+                if part is not None:
+                    edits.erase(draft, [part])
+                edits.paint(draft, item.mask, label, protect)
+            except CosegError:
+                if strict or (number == len(items) - 1 and not told):
+                    raise
+                left_out.append(number)
+                if old is not None and kept is not None:
+                    draft.put(old.window, kept)
+                continue
+            class_id = item.class_id
+            if class_id is None:
+                class_id = 0 if old is None else old.class_id
+            told[label] = ObjectRecord(
+                label,
+                class_id,
+                item.score,
+                prompts=without_masks(item.prompts),
+                planes=item.placed(),
+                model=item.model,
+            )
+            if old is not None:
+                told[label] = _with_other_planes(told[label], old, item.mask)
+        if not told:
+            raise CosegError("There is no object to commit; draw one first.")
+        if name is None:
+            tools = {tool_name(item.prompts) for item in items}
+            tool = tools.pop() if len(tools) == 1 else "prompts"
+            name = f"{tool}: {count_name(list(told))}"
+        models = {item.model for item in items}
+        change = self._state.drawn(
+            "commit",
+            name,
+            draft,
+            told,
+            model=models.pop() if len(models) == 1 else "",
+            settings=settings,
+            must_stay=told,
+        )
+        return dataclasses.replace(change, left_out=tuple(left_out))
+
+    def delete(self, labels: Sequence[int]) -> Change:
+        """Delete objects.
+
+        Raises
+        ------
+        CosegError
+            If there is no such object; nothing has changed then.
+        """
+        records = self._state.known(labels)
+        draft = self._state.draft()
+        edits.erase(draft, records)
+        name = f"delete {count_name([record.label for record in records])}"
+        return self._state.drawn("delete", name, draft)
+
+    def split(self, label: int, line: npt.ArrayLike, width: float = 1) -> Change:
+        """Part an object along a drawn line.
+
+        The largest part keeps the id; the parts keep the class, and have no prompts.
+
+        Parameters
+        ----------
+        label : int
+            The object.
+        line : array-like of float, (n, axes)
+            Points in pixel centres; in a volume the line cuts through all planes of the object.
+        width : float
+            Thickness of the line in pixels; the pixels under it go to the nearest part.
+
+        Raises
+        ------
+        CosegError
+            If the line does not part the object; nothing has changed then.
+        """
+        (record,) = self._state.known([label])
+        taken: set[int] = set()
+
+        def fresh() -> int:
+            taken.add(found := self._state.fresh(taken))
+            return found
+
+        draft = self._state.draft()
+        parts = edits.cut(draft, record, np.asarray(line, float), width, fresh)
+        plain = dataclasses.replace(
+            record, score=math.nan, prompts=(), planes=(), origin="split", model=""
+        )
+        told = {part: dataclasses.replace(plain, label=part) for part in (label, *parts)}
+        return self._state.drawn("split", f"split object {label}", draft, told, must_stay=told)
+
+    def merge(self, labels: Sequence[int]) -> Change:
+        """Make one object of several: the first, which keeps its class and gets all prompts.
+
+        Raises
+        ------
+        CosegError
+            If there are fewer than two, or one does not exist; nothing has changed then.
+        """
+        records = self._state.known(labels)
+        if len(records) < 2:
+            raise CosegError("Choose two objects or more to merge them.")
+        first = records[0]
+        draft = self._state.draft()
+        edits.replace(draft, records[1:], first.label)
+        told = dataclasses.replace(
+            first,
+            score=math.nan,
+            prompts=tuple(prompt for record in records for prompt in record.prompts),
+            planes=tuple(plane for record in records for plane in record.planes),
+            origin="merge",
+            model="",
+        )
+        name = f"merge {len(records)} objects into {first.label}"
+        return self._state.drawn("merge", name, draft, {first.label: told})
+
+    def relabel(self, label: int, new: int) -> Change:
+        """Give an object another id.
+
+        Raises
+        ------
+        CosegError
+            If the id is taken or does not fit; nothing has changed then.
+        """
+        (record,) = self._state.known([label])
+        if self._state.checked(new) in self._state.objects:
+            raise CosegError(f"There is an object {new} already; choose another id, or merge them.")
+        draft = self._state.draft()
+        edits.replace(draft, [record], new)
+        told = {new: dataclasses.replace(record, label=new)}
+        return self._state.drawn("relabel", f"object {label} becomes {new}", draft, told)
+
+    def set_class(self, labels: Sequence[int], class_id: int) -> Change:
+        """Set the class of objects.
+
+        Raises
+        ------
+        CosegError
+            If there is no such object; nothing has changed then.
+        """
+        records = self._state.known(labels)
+        rows: dict[int, Row] = {
+            record.label: (record, dataclasses.replace(record, class_id=class_id))
+            for record in records
+            if record.class_id != class_id
+        }
+        name = f"class of {count_name([record.label for record in records])}"
+        return self._state.done("class", name, (), rows)
+
+
+def _replaced(old: ObjectRecord, mask: Mask) -> ObjectRecord | None:
+    """Return the part of an object that a mask stands for: in a volume, that in its planes."""
+    if len(mask.origin) < 3:
+        return old
+    first = max(mask.origin[0], old.box[0])
+    last = min(mask.origin[0] + mask.bits.shape[0], old.box[3])
+    if first >= last:
+        return None
+    return dataclasses.replace(old, box=(first, *old.box[1:3], last, *old.box[4:]))
+
+
+def _with_other_planes(new: ObjectRecord, old: ObjectRecord, mask: Mask) -> ObjectRecord:
+    """Keep the prompts of planes that a mask says nothing of."""
+    if len(mask.origin) < 3:
+        return new
+    planes = range(mask.origin[0], mask.origin[0] + mask.bits.shape[0])
+    kept = [
+        (prompt, plane)
+        for prompt, plane in zip(old.prompts, old.planes, strict=True)
+        if plane not in planes
+    ]
+    return dataclasses.replace(
+        new,
+        prompts=(*(prompt for prompt, _ in kept), *new.prompts),
+        planes=(*(plane for _, plane in kept), *new.planes),
+    )
