@@ -148,9 +148,20 @@ def labels(dock: PromptDock) -> np.ndarray:
     return np.asarray(dock.desk.target.layer.data)
 
 
+def previewed(viewer: Any) -> Any:
+    """Where the preview's first and last pixels lie in the world, None where there is none."""
+    layer = viewer.layers["Preview"]
+    places = np.argwhere(layer.data)
+    if not len(places):
+        return None
+    ends = places.min(0), places.max(0)
+    return tuple(tuple(float(v) for v in layer.data_to_world(end)) for end in ends)
+
+
 def ids(dock: PromptDock) -> set[int]:
     assert dock.desk.target is not None
     known = set(dock.desk.target.case.objects)
+    dock.desk.target.hand_over()
     assert known == set(np.unique(labels(dock)).tolist()) - {0}
     assert known == set(dock.desk.target.layer.features["index"])
     return known
@@ -158,10 +169,9 @@ def ids(dock: PromptDock) -> set[int]:
 
 def test_a_box_is_seen_and_then_kept(dock: PromptDock, viewer: Any, qtbot: Any) -> None:
     box(dock, qtbot, 10, 20, 30, 50)
-    preview = viewer.layers["Preview"]
-    assert preview.visible
-    assert tuple(preview.translate) == pytest.approx((5, 10))  # µm
-    assert preview.data.shape == (20, 30)
+    first, last = previewed(viewer)
+    assert first == pytest.approx((5, 10))  # µm
+    assert last == pytest.approx((14.5, 24.5))
     area = ellipse((10, 20, 30, 50)).area
     assert dock.status.startswith(f"0.91 · {area} px · {area / 4:.0f} µm²")
     # A look changes nothing.
@@ -171,10 +181,11 @@ def test_a_box_is_seen_and_then_kept(dock: PromptDock, viewer: Any, qtbot: Any) 
     assert (layer.data > 0).sum() == area
     assert tuple(layer.scale) == (0.5, 0.5)
     assert [str(unit) for unit in layer.units] == ["micrometer"] * 2
+    qtbot.waitUntil(lambda: len(layer.features) == 1)
     row = layer.features.iloc[0]
     assert (row["index"], row["area_px"], row["origin"]) == (1, area, "prompt")
     assert row["area_um2"] == pytest.approx(area / 4)
-    assert not preview.visible
+    assert previewed(viewer) is None
     assert dock.desk.target is not None
     assert dock.desk.target.case.wait(10)
     # The tool stays in hand.
@@ -299,14 +310,14 @@ def test_clicks_refine_with_the_mask_and_the_crop_before(
     assert prompt.mask is not None
     assert kept["crops"] == [CROP]
     assert kept["content"]
-    assert len(viewer.layers["Clicks"].data) == 2
+    qtbot.waitUntil(lambda: len(viewer.layers["Clicks"].data) == 2)
     # Stroke by stroke back.
     dock.undo()
     settle(dock, qtbot)
     assert client.asked[-1][0][0].points == ((10.0, 10.0, True),)
     dock.undo()
     assert dock.drawing.idle
-    assert not viewer.layers["Preview"].visible
+    assert previewed(viewer) is None
 
 
 def test_undo_and_redo_of_what_was_kept(dock: PromptDock, qtbot: Any) -> None:
@@ -383,6 +394,7 @@ def test_objects_without_the_model(dock: PromptDock, qtbot: Any, monkeypatch: An
     dock.editing.select(parts)
     dock.form.action.emit("class")
     assert dock.desk.target is not None
+    dock.desk.target.hand_over()
     table = dock.desk.target.layer.features.set_index("index")
     assert set(table.loc[parts, "class_name"]) == {"tumour"}
     monkeypatch.setattr(

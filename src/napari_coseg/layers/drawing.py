@@ -1,24 +1,19 @@
-"""A Labels layer that objects are drawn into: made, coloured, its table kept."""
+"""A Labels layer that objects are drawn into: made, and what is known of it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from napari.layers import Labels
 
-from napari_coseg.imaging.palette import object_colours
+from napari_coseg.layers.object_rows import object_rows
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.results import Place, own_facts, placed
-from napari_coseg.layers.sheet import Sheet
 from napari_coseg.layers.tuples import (
     METADATA,
-    class_colours,
-    label_colours,
     listed_classes,
     own_metadata,
 )
@@ -26,34 +21,6 @@ from napari_coseg.types import ClassTable
 
 #: Classes of a layer that nobody has named any for.
 PLAIN = ClassTable.from_names(["object"])
-
-
-class Record(Protocol):
-    """What the table needs to know of an object: `napari_coseg.annotation` has such records."""
-
-    @property
-    def label(self) -> int:
-        """Its id."""
-
-    @property
-    def class_id(self) -> int:
-        """Its class, 0 for none."""
-
-    @property
-    def score(self) -> float:
-        """0 to 1, NaN where it is unknown."""
-
-    @property
-    def area(self) -> int:
-        """Number of pixels."""
-
-    @property
-    def box(self) -> tuple[int, ...]:
-        """First index along each axis, then the one behind the last along each."""
-
-    @property
-    def origin(self) -> str:
-        """Where it comes from."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +52,7 @@ def objects_layer(image: Any, stack: Stack, classes: ClassTable = PLAIN) -> Labe
     return Labels(
         np.zeros(shape, np.uint16),
         name=f"{stack.name} objects",
-        features=_table({}, classes, stack.mpp, None),
+        features=object_rows({}, classes, stack.mpp, None),
         metadata=own,
         **placed(image, stack, place),
     )
@@ -135,80 +102,3 @@ def known_objects(layer: Any) -> list[KnownObject]:
         for label, kind, score in zip(labels, kinds, scores, strict=True)
         if label > 0
     ]
-
-
-class ObjectTable:
-    """The features of a layer that objects are drawn into.
-
-    Parameters
-    ----------
-    sheet : Sheet
-        The layer.
-    objects : mapping of int to Record
-        What is known of its objects; read again when an edit changes some.
-    """
-
-    def __init__(self, sheet: Sheet, objects: Mapping[int, Record]) -> None:
-        self._layer = sheet.layer
-        self._axes = sheet.axes
-        self._objects = objects
-        self._mpp = (own_facts(self._layer) or {}).get("mpp")
-        before = self._layer.features
-        known = before.set_index("index", drop=False) if "index" in before else None
-        self._frame = _table(objects, classes_of(self._layer), self._mpp, known)
-
-    def change(self, labels: Collection[int]) -> None:
-        """Take over what has changed of some objects."""
-        gone = [label for label in labels if label not in self._objects]
-        frame = self._frame.drop(index=[label for label in gone if label in self._frame.index])
-        changed = {label: self._objects[label] for label in labels if label in self._objects}
-        new = _table(changed, classes_of(self._layer), self._mpp, frame)
-        old = frame.drop(index=[label for label in changed if label in frame.index])
-        parts = [part for part in (old, new) if len(part)]
-        self._frame = pd.concat(parts) if parts else old
-
-    def show(self, *, by_object: bool = False) -> None:
-        """Hand the table and the colours to napari: costs with the number of objects."""
-        self._layer.features = self._frame.reset_index(drop=True)
-        labels = self._frame["index"].to_numpy(np.int64)
-        kinds = self._frame["class"].to_numpy(np.int64)
-        classes = classes_of(self._layer)
-        if by_object or len(classes) < 2:
-            palette = object_colours(labels)
-        else:
-            palette = class_colours(kinds, classes)
-        self._layer.colormap = label_colours(labels, palette, self._layer.data.dtype)
-
-
-def _table(
-    objects: Mapping[int, Record],
-    classes: ClassTable,
-    mpp: float | None,
-    before: pd.DataFrame | None,
-) -> pd.DataFrame:
-    """Facts of objects by label; columns that are not ours stay as they were."""
-    records = list(objects.values())
-    axes = len(records[0].box) // 2 if records and records[0].box else 2
-    names = ["row", "column"] if axes == 2 else ["plane", "row", "column"]
-    frame = pd.DataFrame(
-        {
-            "index": np.array([r.label for r in records], np.int64),
-            "class": np.array([r.class_id for r in records], np.int64),
-            "class_name": [classes.name_of(r.class_id) if r.class_id else "" for r in records],
-            "score": np.array([r.score for r in records], float),
-            "area_px": np.array([r.area for r in records], np.int64),
-            "area_um2": np.array([r.area * mpp**2 if mpp else math.nan for r in records], float),
-        }
-    )
-    for edge, offset in (("0", 0), ("1", axes)):
-        for axis, name in enumerate(names):
-            frame[f"{name}{edge}"] = np.array(
-                [r.box[offset + axis] if r.box else 0 for r in records], np.int64
-            )
-    frame["origin"] = [r.origin for r in records]
-    frame = frame.set_index("index", drop=False)
-    if before is not None:
-        for column in before.columns:
-            if column not in frame:
-                frame[column] = before[column].reindex(frame.index)
-    return frame

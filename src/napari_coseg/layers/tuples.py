@@ -174,8 +174,9 @@ def label_colours(
     labels: npt.NDArray[np.integer[Any]],
     colours: npt.NDArray[np.floating[Any]],
     dtype: np.dtype[Any],
+    others: npt.ArrayLike | None = None,
 ) -> npt.NDArray[np.float32] | dict[int | None, Any]:
-    """Return what napari takes as a colormap; labels that are not named are grey.
+    """Return what napari takes as a colormap.
 
     Parameters
     ----------
@@ -185,10 +186,13 @@ def label_colours(
         Red, green, blue and alpha of each.
     dtype : dtype
         Of the layer's labels: those of 8 and 16 bits have a row for each value there is.
+    others : array-like of float, (4,), optional
+        Colour of labels that are not named; grey by default.
     """
+    unnamed = _UNNAMED if others is None else np.asarray(others, float)
     if dtype.kind != "u" or dtype.itemsize > 2:
-        return {None: _UNNAMED, 0: _CLEAR, **dict(zip(labels.tolist(), colours, strict=True))}
-    table = np.full((np.iinfo(dtype).max + 1, 4), _UNNAMED, np.float32)
+        return {None: unnamed, 0: _CLEAR, **dict(zip(labels.tolist(), colours, strict=True))}
+    table = np.full((np.iinfo(dtype).max + 1, 4), unnamed, np.float32)
     table[0] = _CLEAR
     table[labels] = colours
     return table

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Labels, Points, Shapes
-from qtpy.QtCore import QObject, Signal
+from napari.layers import Points, Shapes
+from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_coseg.layers.preview import Preview
 from napari_coseg.types import Mask, Prompt
 
 if TYPE_CHECKING:
@@ -67,17 +69,21 @@ class PromptCanvas(QObject):
         self.positive = True
         self._shapes: Any = None
         self._points: Any = None
-        self._preview: Any = None
+        self._preview: Preview | None = None
         # What is shown, so that it is not drawn again.
         self._drawn: tuple[list[Box], int] | None = None
         self._clicks: list[tuple[float, float, bool]] = []
+        self._wanted: tuple[tuple[Prompt, ...], tuple[npt.NDArray[Any], ...]] = ((), ())
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._show)
         viewer.layers.selection.events.active.connect(self._on_active)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
 
     @property
     def layers(self) -> list[Any]:
         """The layers that are there."""
-        made = (self._preview, self._shapes, self._points)
+        made = (self._preview and self._preview.layer, self._shapes, self._points)
         return [layer for layer in made if layer is not None and layer in self._viewer.layers]
 
     @property
@@ -115,8 +121,14 @@ class PromptCanvas(QObject):
         self._points.cursor = "cross" if tool in ("box", "scribble", "lasso") else "pointing"
 
     def show(self, prompts: Sequence[Prompt], lines: Sequence[npt.NDArray[Any]] = ()) -> None:
-        """Show the prompts of the object at work."""
-        if self._points is None:
+        """Show the prompts of the object at work, as soon as the event loop turns."""
+        # A box that follows on a commit is one change and not two.
+        self._wanted = (tuple(prompts), tuple(lines))
+        self._soon.start(0)
+
+    def _show(self) -> None:
+        prompts, lines = self._wanted
+        if self._points is None or self._points not in self._viewer.layers:
             return
         boxes = [p.box for p in prompts if p.box is not None]
         clicks = [point for p in prompts for point in p.points]
@@ -126,15 +138,8 @@ class PromptCanvas(QObject):
             rings += [np.asarray(line, float) for line in lines]
             self._set_shapes(rings, ["polygon"] * len(boxes) + ["path"] * len(lines))
             self._drawn = (boxes, len(lines))
-        if self._clicks == clicks:
-            return
-        self._clicks = clicks
-        places = np.array([self._full(r, c) for r, c, _ in clicks]).reshape(-1, self._image.ndim)
-        with self._points.events.data.blocker():
-            self._points.data = places
-        if len(clicks):
-            self._points.face_color = [POSITIVE if on else NEGATIVE for *_, on in clicks]
-            self._points.selected_data = set()
+        if self._clicks != clicks:
+            self._set_points(clicks)
 
     def rubber(self, box: Box) -> None:
         """Show a box that is being drawn."""
@@ -142,29 +147,8 @@ class PromptCanvas(QObject):
 
     def preview(self, mask: Mask | None) -> None:
         """Show what an object would be; None or an empty mask shows nothing."""
-        if self._preview is None:
-            return
-        if mask is None or not mask.area:
-            if self._preview.visible:
-                self._preview.visible = False
-            return
-        rows, columns = self._axes
-        ndim = self._image.ndim
-        shape = [1] * ndim
-        shape[rows], shape[columns] = mask.bits.shape
-        bits = mask.bits if rows % ndim < columns % ndim else mask.bits.T
-        first = self._full(*(float(v) for v in mask.origin))
-        layer, data = self._preview, bits.reshape(shape).astype(np.uint8)
-        place = self._translate(first)
-        if layer.visible and data.shape == layer.data.shape and np.allclose(place, layer.translate):
-            if not np.array_equal(data, layer.data):
-                layer.data = data
-            return
-        # Hidden while it changes: drawn once, at its place.
-        layer.visible = False
-        layer.data = data
-        layer.translate = place
-        layer.visible = True
+        if self._preview is not None:
+            self._preview.show(mask, self._full(0, 0))
 
     @property
     def usual_length(self) -> float:
@@ -177,7 +161,8 @@ class PromptCanvas(QObject):
     def hide(self, hidden: bool) -> None:
         """Hide or show all that is drawn."""
         for layer in self.layers:
-            layer.opacity = 0.0 if hidden else (0.5 if layer is self._preview else 1.0)
+            half = self._preview is not None and layer is self._preview.layer
+            layer.opacity = 0.0 if hidden else (0.5 if half else 1.0)
 
     def let_go(self) -> None:
         """Take the layers away, and hear no more of the viewer."""
@@ -200,14 +185,7 @@ class PromptCanvas(QObject):
             "axis_labels": image.axis_labels,
         }
         ndim = image.ndim
-        self._preview = Labels(
-            np.zeros((1,) * ndim, np.uint8),
-            name=PREVIEW_NAME,
-            opacity=0.5,
-            colormap={None: PREVIEW, 0: "transparent", 1: PREVIEW},
-            visible=False,
-            **placed,
-        )
+        self._preview = Preview(image, self._axes, PREVIEW_NAME, PREVIEW, placed)
         self._shapes = Shapes(
             None,
             ndim=ndim,
@@ -228,12 +206,13 @@ class PromptCanvas(QObject):
         )
         self._points.mouse_drag_callbacks.append(self._on_drag)
         self._points.bind_key("Space", self._pan, overwrite=True)
-        for layer in (self._preview, self._shapes, self._points):
+        for layer in (self._preview.layer, self._shapes, self._points):
             self._viewer.add_layer(layer)
 
     def _remove(self) -> None:
         layers, self._preview, self._shapes, self._points = self.layers, None, None, None
         self._drawn, self._clicks = None, []
+        self._soon.stop()
         for layer in layers:
             self._viewer.layers.remove(layer)
 
@@ -256,20 +235,37 @@ class PromptCanvas(QObject):
         scale = float(np.abs(np.asarray(self._image.scale)[list(self._axes)]).mean())
         return _LINE / (float(self._viewer.scene.camera.zoom) * scale)
 
+    def _set_points(self, clicks: list[tuple[float, float, bool]]) -> None:
+        places = np.array([self._full(r, c) for r, c, _ in clicks]).reshape(-1, self._image.ndim)
+        before, self._clicks = self._clicks, clicks
+        same = before[: len(clicks)] == clicks[: len(before)]
+        signs = {on for *_, on in clicks[len(before) :]}
+        if signs:
+            # The colour of points that come; napari draws all anew for any other way.
+            self._points.current_face_color = POSITIVE if True in signs else NEGATIVE
+        with _quiet(self._points):
+            self._points.data = places
+        if clicks and (not same or len(signs) > 1):
+            self._points.face_color = [POSITIVE if on else NEGATIVE for *_, on in clicks]
+
     def _set_shapes(self, rings: Sequence[npt.NDArray[Any]], kinds: Sequence[str]) -> None:
         full = [np.array([self._full(r, c) for r, c in ring]) for ring in rings]
-        self._drawn = None
-        if len(self._shapes.data):
-            self._shapes.data = []
-        if full:
-            self._shapes.add(
-                full,
-                shape_type=list(kinds),
-                edge_width=self._width,
-                edge_color=DRAWN,
-                face_color="transparent",
-            )
-            self._shapes.selected_data = set()
+        shapes, self._drawn = self._shapes, None
+        with _quiet(shapes):
+            if full and list(kinds) == shapes.shape_type:
+                shapes.data = full
+                return
+            if len(shapes.data):
+                shapes.data = []
+            if full:
+                shapes.add(
+                    full,
+                    shape_type=list(kinds),
+                    edge_width=self._width,
+                    edge_color=DRAWN,
+                    face_color="transparent",
+                )
+                shapes.selected_data = set()
 
     def _full(self, row: float, column: float) -> npt.NDArray[np.float64]:
         """Place in the layers of a point of the image's plane that is shown."""
@@ -277,13 +273,6 @@ class PromptCanvas(QObject):
         place = np.round(np.asarray(self._image.world_to_data(world), float))
         place[self._axes[0]], place[self._axes[1]] = row, column
         return place
-
-    def _translate(self, first: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the translation of a layer whose first pixel is this one of the image."""
-        image = self._image
-        world = np.asarray(image.data_to_world(first), float)
-        inner: npt.NDArray[np.float64] = np.asarray(image.affine.inverse(world), float)
-        return inner
 
     def _place(self, event: Any) -> tuple[float, float]:
         place = np.asarray(self._image.world_to_data(event.position[-self._image.ndim :]), float)
@@ -329,6 +318,18 @@ def _box(one: tuple[float, float], other: tuple[float, float]) -> Box:
     """Box through two points in pixel centres, whichever comes first; in edges of pixels."""
     rows, columns = sorted((one[0], other[0])), sorted((one[1], other[1]))
     return rows[0] + 0.5, columns[0] + 0.5, rows[1] + 0.5, columns[1] + 0.5
+
+
+@contextmanager
+def _quiet(layer: Any) -> Iterator[None]:
+    """Tell nobody but the canvas that a layer changes.
+
+    All lies within the image, so napari need not ask how far the layers reach; and what is drawn
+    with each click needs no new thumbnail.
+    """
+    events = layer.events
+    with events.data.blocker(), events.features.blocker(), events.thumbnail.blocker():
+        yield
 
 
 def _corners(box: Box) -> npt.NDArray[np.float64]:

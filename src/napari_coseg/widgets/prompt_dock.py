@@ -207,12 +207,15 @@ class PromptDock(Dock):
                 return
         self.asker.drop_preview()
         lost = self.asker.cancel()  # previews are no loss: the person sees them go
+        # Looking may have more to say at once: that earlier work is back, for example.
+        self._say("")
         self.desk.look_at(self.form.image.currentData())
         stack = place.stack
         self.canvas.draw_on(place.image, (-2, -1) if stack is None else stack.spatial)
         self.asker.look_at(None if stack is None else place.source())
         self.drawing.begin()
-        self._say(place.trouble)
+        if place.trouble:
+            self._say(place.trouble)
         if lost:
             show_warning(f"Another image: {lost} objects that were being computed are not kept.")
         if self.canvas.tool is not None:

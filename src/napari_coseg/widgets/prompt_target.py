@@ -14,20 +14,15 @@ from napari_coseg.annotation.case import Case
 from napari_coseg.annotation.change import Change, Commit
 from napari_coseg.annotation.identity import ImageIdentity
 from napari_coseg.annotation.records import ObjectRecord
-from napari_coseg.layers.drawing import (
-    ObjectTable,
-    add_class,
-    classes_of,
-    known_objects,
-    set_classes,
-)
+from napari_coseg.layers.drawing import add_class, classes_of, known_objects, set_classes
+from napari_coseg.layers.object_table import ObjectTable
 from napari_coseg.layers.sheet import Alignment, Sheet, Window
 from napari_coseg.layers.strokes import StrokeListener
 from napari_coseg.types import ClassTable, CosegError
 
-#: Milliseconds after the last edit until table and colours are handed to napari, where there are
-#: many objects: it takes them whole.
-_LATER, _MANY = 250, 3000
+#: Milliseconds after the last edit until napari is handed the table, and where there are many
+#: objects, until it is handed that and the colours: it takes them whole.
+_SOON, _LATER, _MANY = 60, 250, 3000
 
 
 class Target(QObject):
@@ -94,7 +89,8 @@ class Target(QObject):
             raise
         self._later = QTimer(self)
         self._later.setSingleShot(True)
-        self._later.timeout.connect(self._show)
+        self._later.timeout.connect(self.hand_over)
+        self._uncoloured = False
         self._painted: list[Window | None] = []
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -203,14 +199,24 @@ class Target(QObject):
         self.by_object = by_object
         self._show()
 
+    def hand_over(self) -> None:
+        """Give napari table and colours as they are now, and not in a moment."""
+        self._later.stop()
+        self._table.show()
+        if self._uncoloured:
+            self._uncoloured = False
+            self._table.colour()
+
     def let_go(self) -> None:
         """Write what waits, close the journal, and hear no more."""
-        self._later.stop()
         self._soon.stop()
         try:
             self._take_strokes()
             self._strokes.let_go()
+            if self._later.isActive():
+                self.hand_over()
         finally:
+            self._later.stop()
             self.case.close()
 
     def _on_stroke(self, window: Window | None) -> None:
@@ -242,15 +248,16 @@ class Target(QObject):
     def _told(self, change: Change) -> None:
         if not change.name:
             return
-        self._table.change(change.labels)
-        if len(self.case.objects) > _MANY:
-            self._later.start(_LATER)
-        else:
-            self._show()
+        coloured, many = self._table.change(change.labels), len(self.case.objects) > _MANY
+        if not coloured and not many:
+            self._table.colour()
+        self._uncoloured |= not coloured and many
+        self._later.start(_LATER if many else _SOON)
         self.changed.emit(change)
 
     def _show(self) -> None:
-        self._table.show(by_object=self.by_object)
+        self._table.colour(self.by_object)
+        self.hand_over()
 
 
 def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> str:
