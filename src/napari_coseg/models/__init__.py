@@ -1,0 +1,1 @@
+from napari_coseg.models import lean_imports as lean_imports
