@@ -172,8 +172,8 @@ def draw_airways(rng: np.random.Generator, arch_depth: float, half_width: float)
             behind - 2,
         ]
     )
-    depths = np.array([5.0, 6.0, 5.0, 5.5, 4.5, 5.0, 8.5, 8.0, 3.0]) * rng.uniform(0.65, 1.3, 9)
-    widths = np.array([9.0, 15.0, 13.0, 13.0, 11.0, 12.0, 12.0, 11.0, 7.0]) * rng.uniform(
+    depths = np.array([5.0, 5.5, 4.5, 5.0, 4.5, 5.0, 8.5, 8.0, 3.0]) * rng.uniform(0.65, 1.3, 9)
+    widths = np.array([9.0, 17.0, 16.0, 15.0, 13.0, 13.0, 12.0, 11.0, 7.0]) * rng.uniform(
         0.75, 1.2, 9
     )
     return Airways(

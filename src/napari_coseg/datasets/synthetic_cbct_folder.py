@@ -28,9 +28,9 @@ def write_cbct_folder(
 ) -> list[str]:
     """Write generated volumes as a folder data set.
 
-    Each is ``images/NAME.nii.gz`` with ``regions``, ``instances`` and ``classes`` (1 at every tooth)
-    beside it, and ``teeth/NAME.csv``, the table of its teeth. Volumes of equal names in the folder
-    are replaced.
+    Each is ``images/NAME.nii.gz`` with ``regions``, ``instances`` and ``classes`` (1 at every
+    tooth) beside it, and ``teeth/NAME.csv``, the table of its teeth. Volumes of equal names in
+    the folder are replaced.
 
     Parameters
     ----------

@@ -48,18 +48,18 @@ class Grid:
         )
 
     def maps(self) -> tuple[Field, Field]:
-        """y and x of the head at every (row, column): the same in all planes."""
+        """Return y and x of the head at every (row, column): the same in all planes."""
         _, y, x = self.place((slice(0, 1), slice(0, self.shape[1]), slice(0, self.shape[2])))
         return y[0], x[0]
 
     def heights(self, plane: int, y: Field, x: Field) -> Field:
-        """z of the head in a plane, for the maps of `maps`."""
+        """Return z of the head in a plane, for the maps of `maps`."""
         z = self._axis(0, plane, plane + 1)[0]
         tilt = np.float32(self.pitch) * (y - np.float32(PIVOT)) + np.float32(self.roll) * x
         return np.asarray(z + tilt, np.float32)
 
     def place(self, window: Window) -> tuple[Field, Field, Field]:
-        """z, y and x of the head at each voxel of a window."""
+        """Return z, y and x of the head at each voxel of a window."""
         z, y, x = (self._axis(i, part.start, part.stop) for i, part in enumerate(window))
         rows, columns = (y - np.float32(PIVOT))[:, None], x[None, :]
         cosine, sine = np.float32(np.cos(self.yaw)), np.float32(np.sin(self.yaw))

@@ -85,22 +85,20 @@ def build_head(seed: list[int], mouth: Mouth, grid: Grid, tints: Intensities) ->
         z = grid.heights(plane, y, x)
         push, clumps, grain = warp[plane], lumps[plane], fibres[plane]
         root, tooth = dentition.roots[plane], dentition.surface[plane]
-        top, nasal, sinus = upper.distance(z, push)
+        top, cavity, conchae = upper.distance(z, push)
         bottom = lower.distance(z, push)
         # Bone lines every socket, where the jaw itself is too thin for the root.
         lining = root - np.float32(0.9)
         middle = np.float32(-0.5 * mouth.gap)
         top = np.where(z > middle, np.minimum(top, lining), top)
         bottom = np.where(z <= middle, np.minimum(bottom, lining), bottom)
-        # The maxilla's air is carved after the sockets: roots may reach under the sinus' lining.
         vertebrae = spine.distance(z, y, x) + push
         outline = skin.distance(z, y, x) + np.float32(1.2) * push
         outline = np.minimum(outline, np.minimum(bottom, top) - np.float32(5.0))
-        throat = airways.pharynx(z, y, x) + push
+        # Folds and tonsils make it wider or narrower from place to place.
+        throat = airways.pharynx(z, y, x) + push + np.float32(1.3) * clumps
         throat = np.maximum(throat, np.float32(2.0) - np.minimum(bottom, vertebrae))
         soft = _soft_tissue(outline, bottom, lower.s, lower.d, clumps, grain, tints)
-        cavity, conchae = airways.nasal_air(nasal, z, y, x)
-        _, sinus_air = airways.sinuses(z, y, x)
         mouth_air = np.minimum(
             airways.oral(z, y, x, upper.d + clumps, upper.roof) + push,
             _pockets(z, upper.d, upper.s, mouth, clumps, pocket),
@@ -110,20 +108,18 @@ def build_head(seed: list[int], mouth: Mouth, grid: Grid, tints: Intensities) ->
         picture = lay(np.full(z.shape, tints.air, np.float32), soft, cover(outline))
         open_air = np.minimum(np.minimum(throat, mouth_air), cavity)
         picture = lay(picture, tints.air, cover(open_air))
-        lined = np.maximum(sinus_air + push, sinus + np.float32(0.3))
-        picture = lay(picture, tints.air, cover(lined))
         marrow = tints.trabecular + (tints.cortical - tints.trabecular) * np.float32(coarse) * (
-            np.float32(0.26) * grain + np.float32(0.12) * clumps
+            np.float32(0.2) * grain + np.float32(0.14) * clumps + np.float32(0.1) * push
         )
         marrow = np.maximum(marrow, np.float32(tints.fat))
         picture = lay(picture, tints.trabecular, cover(conchae))
         for bone, shell in (
             (vertebrae, 1.0),
-            (top, _shell(upper.s, z, mouth, thickness, 1.2, 1.3)),
-            (bottom, _shell(lower.s, z, mouth, thickness, 1.6, 3.1)),
+            (top, _shell(upper.s, z, mouth, thickness, 1.0, 1.0)),
+            (bottom, _shell(lower.s, z, mouth, thickness, 1.3, 2.7)),
         ):
             depth = np.asarray(-bone - shell + np.float32(0.25) * clumps, np.float32)
-            hard = np.clip(half - depth / np.float32(max(step, 0.9)), 0, 1)
+            hard = np.clip(half - depth / np.float32(max(step, 0.7)), 0, 1)
             # Lamina dura: a thin bright line round every root.
             hard = np.maximum(hard, 0.8 * np.clip(1 - np.abs(root - 0.55) / 0.55, 0, 1))
             tone = lay(np.asarray(marrow, np.float32), tints.cortical, hard)

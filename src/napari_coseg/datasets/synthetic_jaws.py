@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from napari_coseg.datasets.synthetic_airways import Airways
 from napari_coseg.datasets.synthetic_arches import Arch
-from napari_coseg.datasets.synthetic_dentition import CREST
+from napari_coseg.datasets.synthetic_dentition import CREST, FAR
 from napari_coseg.datasets.synthetic_grid import Field
 from napari_coseg.datasets.synthetic_sites import Mouth, ToothSite
 
@@ -71,6 +71,7 @@ class UpperJaw:
         self.crest = np.interp(self.s, places, edge).astype(np.float32)
         far = np.abs(self.s)
         narrow = np.interp(self.s, places, lost).astype(np.float32)
+        self.lowest = float(self.crest.min()) - 6.0
         self.half = profile(far, (0.0, 18.0, 32.0, end), (3.7, 4.3, 5.4, 6.8)) - 0.8 * narrow
         self.lean = profile(far, (0.0, 12.0, 22.0, 35.0, end), (0.3, 0.27, 0.14, 0.04, 0.02))
         self.inset = profile(far, (0.0, 20.0, end), (1.0, 0.4, 0.2))
@@ -82,7 +83,7 @@ class UpperJaw:
         self.cheekbone = float(rng.uniform(22.0, 30.0))
 
     def distance(self, z: Field, warp: Field) -> tuple[Field, Field, Field]:
-        """Distance from bone, from the nasal cavity, and from the walls of the sinuses.
+        """Distance from bone, from the air in nose and sinuses, and from the bone of the conchae.
 
         Parameters
         ----------
@@ -90,31 +91,35 @@ class UpperJaw:
             Height in mm, and mm by which surfaces are pushed out of their smooth shape.
         """
         y, x, air = self.y, self.x, self.airways
+        if z.max() < self.lowest:
+            far = np.full(z.shape, FAR, np.float32)
+            return far, far, far
         nasal = air.nasal(z, y, x) + np.float32(0.5) * warp
-        sinus, _ = air.sinuses(z, y, x)
-        sinus = sinus + warp
+        sinus, lined = air.sinuses(z, y, x)
+        sinus, lined = sinus + warp, lined + warp
         height = z - self.crest
         # The face of the bone recedes above the roots (canine fossa).
         hollow = np.float32(0.22) * np.clip(height - 8, 0, 14)
         middle = -self.inset - self.lean * np.clip(height, 0, 16) - hollow
         half = self.half + np.float32(0.1) * np.clip(height, 0, 12) - hollow
         side = np.abs(self.d - middle) - half + np.float32(0.5) * warp
-        top = np.float32(air.floor + 3.0) - np.float32(0.0) * z
         plan = rounded_box(side, np.abs(self.s) - np.float32(self.end), 5.5)
-        bone = rounded_box(plan, np.maximum(-height, z - top), 2.6)
+        bone = rounded_box(plan, np.maximum(-height, z - np.float32(air.floor + 3.0)), 2.6)
         palate = np.maximum(self.roof - z, z - np.float32(air.floor + 1.5))
         palate = np.maximum(np.maximum(palate, self.d + 1.0), y - self.palate_end)
         bone = np.minimum(bone, palate)
         for wall in (
-            np.maximum(sinus - np.float32(1.5), np.float32(air.floor - 9.0) - z),
-            np.maximum(nasal - np.float32(1.3), np.maximum(4.0 - y, y - self.palate_end)),
+            np.maximum(sinus - np.float32(1.0), np.float32(air.floor - 9.0) - z),
+            np.maximum(nasal - np.float32(0.9), np.maximum(4.0 - y, y - self.palate_end)),
             self._pillar(z) + 0.6 * warp,
             self._cheek(z) + warp,
             self._plates(z) + warp,
         ):
             bone = np.minimum(bone, wall)
         open_air = np.minimum(nasal, sinus)
-        return np.maximum(bone, -open_air), nasal, sinus
+        nose, conchae = air.nasal_air(nasal, z, y, x)
+        lined = np.maximum(lined, sinus + np.float32(0.3))
+        return np.maximum(bone, -open_air), np.minimum(nose, lined), conchae
 
     def _pillar(self, z: Field) -> Field:
         """Frontal process beside the nose."""
@@ -178,15 +183,15 @@ class LowerJaw:
         self.climb = _steepness(self.top, self.s)
         self.end = ramus + float(rng.uniform(32.0, 37.0))
         self.upper_half = (
-            profile(far, (0.0, 15.0, 30.0, end, ramus + 6), (3.3, 3.8, 4.9, 6.2, 3.4))
+            profile(far, (0.0, 15.0, 30.0, end, ramus + 6), (3.3, 3.9, 5.2, 6.6, 3.4))
             - 0.7 * narrow
         )
         self.lower_half = profile(far, (0.0, 12.0, 30.0, end, ramus + 6), (6.6, 6.0, 5.6, 6.2, 3.4))
         self.condyle = np.exp(-(((far - (ramus + 30.0)) / 6.0) ** 2)).astype(np.float32)
         self.out_low = profile(
-            far, (0.0, 10.0, 20.0, 30.0, end, ramus + 10), (2.6, 2.4, 1.2, 1.2, 3.8, 1.5)
+            far, (0.0, 10.0, 20.0, 30.0, end, ramus + 10), (2.6, 2.6, 2.2, 3.0, 5.6, 2.5)
         )
-        self.out_high = profile(far, (0.0, 20.0, end, ramus + 8), (-1.2, -0.8, -0.4, 1.2))
+        self.out_high = profile(far, (0.0, 20.0, end, ramus + 8), (-1.2, -0.4, 0.3, 1.2))
         self.waist = profile(far, (0.0, 10.0, 20.0), (1.6, 1.0, 0.0))
         self.foramen, self.mental = ramus + 14.0, 27.0
         canal = profile(

@@ -91,7 +91,7 @@ def metal_streaks(
     error += noise * starved * (through > 0.2) * np.float32(rng.uniform(0.05, 0.16))
     field = _reconstructed(error.astype(np.float32), matrix, cells, side)
     typical = max(float(np.percentile(np.abs(field), 98.0)), 1e-6)
-    field *= np.float32(rng.uniform(250.0, 900.0) / typical)
+    field *= np.float32(rng.uniform(300.0, 1300.0) / typical)
     return _stretched(field, image.shape, first, last, step)
 
 
@@ -111,7 +111,7 @@ def _squared(planes: Field, side: int, outside: float) -> Field:
 
 
 def _reconstructed(error: Field, matrix: csr_array, cells: int, side: int) -> Field:
-    """Filtered back-projection of projections (angles * cells, planes)."""
+    """Back-project projections (angles * cells, planes) after a ramp filter."""
     length = int(2 ** np.ceil(np.log2(2 * cells)))
     frequency = np.fft.rfftfreq(length).astype(np.float32)
     ramp = frequency * np.cos(np.pi * frequency)

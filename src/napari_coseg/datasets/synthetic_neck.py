@@ -49,7 +49,7 @@ class Spine:
         level = np.mod(z / np.float32(self.period) + np.float32(self.phase), 1.0)
         # 0 in the middle of a vertebra, 0.5 in the disc.
         off = np.abs(level - np.float32(0.5))
-        body = np.hypot(side / 9.0, back / 7.2) ** 1.15 - 1
+        body = np.hypot(side / 10.0, back / 7.2) ** 1.15 - 1
         body = np.maximum(body * 7.5, (off - 0.4) * np.float32(self.period))
         canal = np.hypot(side / 10.5, (back - 15.0) / 7.2)
         lamina = np.maximum(canal / 1.32 - 1, 1 - canal) * 8.0
@@ -126,7 +126,7 @@ def draw_spine(rng: np.random.Generator, choana: float) -> Spine:
     """Draw a spine that leaves room for the pharynx behind a hard palate of that end."""
     size = float(rng.uniform(0.9, 1.1))
     return Spine(
-        front=choana + 26.5 + 7.0 * size + float(rng.uniform(0.0, 3.0)),
+        front=choana + 24.0 + 7.0 * size + float(rng.uniform(0.0, 3.0)),
         lean=float(rng.uniform(-0.05, 0.22)),
         period=float(rng.uniform(16.0, 19.5)),
         phase=float(rng.random()),

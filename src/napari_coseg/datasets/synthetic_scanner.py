@@ -89,12 +89,15 @@ def scan(rng: np.random.Generator, image: Field, spacing: float, scanner: Scanne
         mm.
     scanner : Scanner
     """
-    streaks = metal_streaks(rng, np.minimum(image, CEILING), image > 0.5 * METAL, spacing)
+    metal = image > 0.5 * METAL
+    streaks = metal_streaks(rng, np.minimum(image, CEILING), metal, spacing)
     # Metal is so bright that even a clipped edge of it would bloom far.
     seen = np.minimum(image, np.float32(0.6 * METAL))
     seen = ndimage.gaussian_filter(seen, scanner.blur / spacing, truncate=3.0)
     if streaks is not None:
-        seen += streaks
+        # Metal itself stays brighter than the scale, however the beam is hardened.
+        bright = ndimage.gaussian_filter(metal.astype(np.float32), 0.7 / spacing, truncate=3.0)
+        seen += streaks * (1 - np.minimum(3.0 * bright, 1))
     inside = np.clip((seen + 1000) / 1000, 0, 1)
     seen += inside * _unevenness(rng, image.shape, spacing, scanner)
     grains = rng.standard_normal(image.shape, dtype=np.float32)

@@ -147,7 +147,7 @@ def plan_mouth(rng: np.random.Generator, *, missing: float, impacted: float, met
     }
     room = float(np.clip(rng.normal(0.995, 0.035), 0.9, 1.07))
     width = float(rng.normal(57.0, 2.5)) * scale
-    form = float(rng.uniform(0.5, 0.85))
+    form = float(rng.uniform(0.48, 0.76))
     ends, arches = [], []
     for upper in (True, False):
         length = room * sum(sizes[upper][n].width for n in range(1, 8)) + 0.5
@@ -158,7 +158,7 @@ def plan_mouth(rng: np.random.Generator, *, missing: float, impacted: float, met
                 width if upper else width - float(rng.uniform(2.5, 5.0)),
                 form,
                 front=0.0 if upper else float(rng.uniform(2.0, 4.0)),
-                splay=0.05 if upper else float(rng.uniform(0.22, 0.36)),
+                splay=0.05 if upper else float(rng.uniform(0.3, 0.55)),
                 skew=float(rng.normal(0.0, 0.01)),
             )
         )
@@ -232,13 +232,13 @@ def _quadrant(
 
 
 def _edge(number: int, upper: bool, gap: float) -> float:
-    """z of a crown's highest point; front teeth overlap."""
+    """Height (z) of a crown's highest point; front teeth overlap."""
     overbite = {1: 1.6, 2: 1.2, 3: 1.2}.get(number, 0.4)
     return -overbite if upper else 0.3 * overbite - gap
 
 
 def _frame(crown: Vector, outward: Vector, away: Vector) -> Vector:
-    """Unit vectors away, outwards, crown; left and right are mirror images."""
+    """Return unit vectors away, outwards, crown; left and right are mirror images."""
     v = outward - crown * (outward @ crown)
     v /= np.linalg.norm(v)
     u = np.cross(v, crown)

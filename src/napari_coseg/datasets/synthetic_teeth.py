@@ -141,13 +141,13 @@ class ToothShape:
     def _chamber(self, u: Box, v: Box, w: Box) -> Box:
         s = self.size
         if self.kind != "molar":
-            share = 0.2 if self.kind == "incisor" else 0.24
+            share = 0.14 if self.kind == "incisor" else 0.17
             length = (0.55 if self.kind == "premolar" else 0.6) * s.crown
             narrow = np.clip(1.0 - w / length, 0.05, 1.0)
             a, b = share * s.neck_width * narrow, share * s.neck_depth * narrow
             body = _oval(u / a, v / b, np.minimum(a, b), 2.0)
             return np.maximum(body, np.maximum(w - length, -w - np.float32(1.0))) / self.pulp
-        a, b = 0.27 * s.neck_width * self.pulp, 0.27 * s.neck_depth * self.pulp
+        a, b = 0.21 * s.neck_width * self.pulp, 0.22 * s.neck_depth * self.pulp
         body = _oval(u / a, v / b, np.float32(min(a, b)), 2.6)
         # Horns reach towards the cusps.
         roof = 0.22 * s.crown + 0.12 * s.crown * np.clip(np.hypot(u / a, v / b), 0, 1) ** 2
