@@ -162,13 +162,14 @@ def test_missing_and_impacted_can_be_asked_for() -> None:
 
 
 def test_the_scanner_adds_faults_to_the_same_head() -> None:
-    settings = replace(SMALL, clean=True)
-    clean, scanned = generate_cbct(5, settings), generate_cbct(5, SMALL)
-    seen = scanned.image[:, 32, 36] != -1000
-    assert seen.any()
+    clean, scanned = generate_cbct(4, replace(SMALL, clean=True)), generate_cbct(4, SMALL)
     kept = scanned.instances > 0
+    assert kept.any()
     assert np.array_equal(scanned.instances[kept], clean.instances[kept])
-    assert scanned.image.max() <= 3071 < clean.image.max()
+    # This mouth has metal, which any scanner's scale cuts off.
+    assert scanned.image.max() == 3071 < clean.image.max()
+    soft = (clean.image > 0) & (clean.image < 100) & (scanned.image > -1000)
+    assert scanned.image[soft].std() > clean.image[soft].std() + 10
 
 
 def test_randomised_volumes_differ_in_contrast() -> None:

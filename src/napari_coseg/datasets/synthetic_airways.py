@@ -58,7 +58,9 @@ class Airways:
         front = np.float32(3.0) + np.float32(5.0) * up - y
         sides = np.maximum(np.abs(x) - half, front)
         sides = np.maximum(sides, y - np.float32(self.choana + 1.0))
-        return np.maximum(sides, np.float32(self.floor) - z + np.float32(0.04) * x * x)
+        return np.asarray(
+            np.maximum(sides, np.float32(self.floor) - z + np.float32(0.04) * x * x), np.float32
+        )
 
     def nasal_air(self, nasal: Field, z: Field, y: Field, x: Field) -> tuple[Field, Field]:
         """Distance from the air of the nose, nostrils included; and from the bone in it."""
@@ -108,7 +110,7 @@ class Airways:
         )
         air = (norm - 1) * np.minimum(depth, width)
         ends = np.maximum(z - np.float32(self.heights[-1]), np.float32(self.heights[0]) - z)
-        return np.maximum(air, np.maximum(ends, self.choana + 1.0 - y)).astype(np.float32)
+        return np.asarray(np.maximum(air, np.maximum(ends, self.choana + 1.0 - y)), np.float32)
 
     def oral(self, z: Field, y: Field, x: Field, across: Field, roof: Field) -> Field:
         """Distance from the air between tongue and palate.
@@ -127,7 +129,7 @@ class Airways:
         bottom = np.float32(self.floor - 5.5) - gap * reach
         bottom = bottom - np.float32(0.012) * (x * x + np.float32(0.6) * (y - 28.0) ** 2)
         inside = np.maximum(across + np.float32(6.5), y - np.float32(self.choana + 6.0))
-        return np.maximum(np.maximum(z - top, bottom - z), inside).astype(np.float32)
+        return np.asarray(np.maximum(np.maximum(z - top, bottom - z), inside), np.float32)
 
 
 def draw_airways(rng: np.random.Generator, arch_depth: float, half_width: float) -> Airways:

@@ -153,7 +153,7 @@ def _values(
 
     def over(base: Field, value: float, distance: Field) -> Field:
         cover = np.clip(np.float32(0.5) - distance / np.float32(spacing), 0, 1)
-        return base + cover * (np.float32(value) - base)
+        return np.asarray(base + cover * (np.float32(value) - base), np.float32)
 
     depth = -drawn.surface
     tone = float(rng.normal(0, 40))

@@ -65,7 +65,8 @@ class Grid:
         cosine, sine = np.float32(np.cos(self.yaw)), np.float32(np.sin(self.yaw))
         back = (cosine * rows - sine * columns)[None]
         left = (sine * rows + cosine * columns)[None]
-        height = z[:, None, None] + np.float32(self.pitch) * back + np.float32(self.roll) * left
+        tilt = np.float32(self.pitch) * back + np.float32(self.roll) * left
+        height: Field = np.asarray(z[:, None, None] + tilt, np.float32)
         shape = height.shape
         return (
             height,

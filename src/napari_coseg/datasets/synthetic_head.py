@@ -75,7 +75,7 @@ def build_head(seed: list[int], mouth: Mouth, grid: Grid, tints: Intensities) ->
 
     def cover(distance: Field) -> Field:
         """Part of a voxel that lies inside."""
-        return np.clip(half - distance / np.float32(step), 0, 1)
+        return np.asarray(np.clip(half - distance / np.float32(step), 0, 1), np.float32)
 
     def lay(base: Field, value: Field | float, part: Field) -> Field:
         """Put a structure over what is there."""
@@ -96,7 +96,7 @@ def build_head(seed: list[int], mouth: Mouth, grid: Grid, tints: Intensities) ->
         outline = skin.distance(z, y, x) + np.float32(1.2) * push
         outline = np.minimum(outline, np.minimum(bottom, top) - np.float32(5.0))
         # Folds and tonsils make it wider or narrower from place to place.
-        throat = airways.pharynx(z, y, x) + push + np.float32(1.3) * clumps
+        throat = airways.pharynx(z, y, x) + push + np.float32(0.6) * clumps
         throat = np.maximum(throat, np.float32(2.0) - np.minimum(bottom, vertebrae))
         soft = _soft_tissue(outline, bottom, lower.s, lower.d, clumps, grain, tints)
         mouth_air = np.minimum(

@@ -16,7 +16,7 @@ from napari_coseg.datasets.synthetic_sites import Mouth, ToothSite
 def profile(s: Field, places: tuple[float, ...], values: tuple[float, ...]) -> Field:
     """Values along an arch, smooth between places and constant outside of them."""
     fine = np.linspace(places[0], places[-1], 256)
-    return np.interp(s, fine, PchipInterpolator(places, values)(fine)).astype(np.float32)
+    return np.asarray(np.interp(s, fine, PchipInterpolator(places, values)(fine)), np.float32)
 
 
 def rounded_box(across: Field, along: Field, radius: float) -> Field:
@@ -45,7 +45,7 @@ def _ridge(arch: Arch, sites: list[ToothSite]) -> tuple[np.ndarray, np.ndarray, 
 def _steepness(height: Field, s: Field) -> Field:
     """How much longer an upright distance is than the shortest one to a slope."""
     slope = np.hypot(*np.gradient(height)) / np.maximum(np.hypot(*np.gradient(s)), 1e-3)
-    return np.sqrt(1 + np.clip(slope, 0, 4) ** 2).astype(np.float32)
+    return np.asarray(np.sqrt(1 + np.clip(slope, 0, 4) ** 2), np.float32)
 
 
 class UpperJaw:
@@ -126,7 +126,9 @@ class UpperJaw:
         up = np.clip((z - np.float32(self.airways.floor)) / 35.0, -0.2, 1.2)
         middle = np.float32(self.airways.nose + 2.5) - np.float32(7.0) * up
         oval = np.hypot((np.abs(self.x) - middle) / 3.2, (self.y - 8.0 - 6.0 * up) / 6.5) - 1
-        return np.maximum(oval * np.float32(3.2), np.float32(self.airways.floor) - z)
+        return np.asarray(
+            np.maximum(oval * np.float32(3.2), np.float32(self.airways.floor) - z), np.float32
+        )
 
     def _cheek(self, z: Field) -> Field:
         """Zygomatic process: out from above the first molar, backwards and up, then the body."""
@@ -149,7 +151,7 @@ class UpperJaw:
         outer = np.abs(side - 15.5 - 0.75 * back + 0.03 * back * back) - 0.9
         inner = np.abs(side - 14.0 + 0.12 * back - 0.012 * back * back) - 0.8
         sheet = np.maximum(np.minimum(outer, inner), np.maximum(-1.0 - back, back - length))
-        return np.maximum(sheet, low - z).astype(np.float32)
+        return np.asarray(np.maximum(sheet, low - z), np.float32)
 
 
 class LowerJaw:
@@ -221,4 +223,6 @@ class LowerJaw:
         up = (z - self.canal_z) / self.steep
         tube = np.hypot(up, self.d - self.canal_d) - np.float32(1.25)
         far = np.abs(self.s)
-        return np.maximum(tube, np.maximum(self.mental - far, far - self.foramen))
+        return np.asarray(
+            np.maximum(tube, np.maximum(self.mental - far, far - self.foramen)), np.float32
+        )

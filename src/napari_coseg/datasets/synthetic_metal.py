@@ -88,10 +88,10 @@ def metal_streaks(
     # A cell that is nearly dark is so in the next view too: streaks, not snow.
     views = noise.reshape(_ANGLES, cells, -1)
     noise = ndimage.gaussian_filter1d(views, 0.7, axis=0).reshape(error.shape)
-    error += noise * starved * (through > 0.2) * np.float32(rng.uniform(0.05, 0.16))
+    error += noise * starved * (through > 0.2) * np.float32(rng.uniform(0.03, 0.1))
     field = _reconstructed(error.astype(np.float32), matrix, cells, side)
     typical = max(float(np.percentile(np.abs(field), 98.0)), 1e-6)
-    field *= np.float32(rng.uniform(300.0, 1300.0) / typical)
+    field *= np.float32(rng.uniform(250.0, 1000.0) / typical)
     return _stretched(field, image.shape, first, last, step)
 
 

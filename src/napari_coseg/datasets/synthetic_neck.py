@@ -60,7 +60,9 @@ class Spine:
         spine = np.maximum(side - 2.2, np.maximum(24.0 - back, back - 36.0))
         spine = np.maximum(spine, (np.abs(level - 0.3) - 0.22) * np.float32(self.period))
         bone = np.minimum(np.minimum(body, lamina), np.minimum(mass, spine))
-        return np.maximum(bone, 1 - canal).astype(np.float32) * np.float32(self.size)
+        return np.asarray(
+            np.maximum(bone, 1 - canal).astype(np.float32) * np.float32(self.size), np.float32
+        )
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Skin:
             (x / 16.0) ** 2 + ((y - 8.0) / 13.0) ** 2 + ((z - self.jaw - 10.0) / 12.0) ** 2
         )
         chin = (chin - 1) * 12.0 - np.float32(self.chin)
-        return np.minimum(skin, np.minimum(nose, chin)).astype(np.float32)
+        return np.asarray(np.minimum(skin, np.minimum(nose, chin)), np.float32)
 
 
 def draw_spine(rng: np.random.Generator, choana: float) -> Spine:

@@ -136,7 +136,7 @@ def _unevenness(
 def _stored_coarsely(image: Field, spacing: float) -> Field:
     """Average to about 1 x 1 x 2 mm and interpolate back."""
     factors = [max(1, round(size / spacing)) for size in (2.0, 1.0, 1.0)]
-    smooth = ndimage.uniform_filter(image, factors)
+    smooth: Field = ndimage.uniform_filter(image, factors)
     for axis, factor in enumerate(factors):
         if factor > 1:
             smooth = _thinned(smooth, factor, axis)

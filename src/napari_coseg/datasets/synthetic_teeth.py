@@ -146,12 +146,17 @@ class ToothShape:
             narrow = np.clip(1.0 - w / length, 0.05, 1.0)
             a, b = share * s.neck_width * narrow, share * s.neck_depth * narrow
             body = _oval(u / a, v / b, np.minimum(a, b), 2.0)
-            return np.maximum(body, np.maximum(w - length, -w - np.float32(1.0))) / self.pulp
+            return np.asarray(
+                np.maximum(body, np.maximum(w - length, -w - np.float32(1.0))) / self.pulp,
+                np.float32,
+            )
         a, b = 0.21 * s.neck_width * self.pulp, 0.22 * s.neck_depth * self.pulp
         body = _oval(u / a, v / b, np.float32(min(a, b)), 2.6)
         # Horns reach towards the cusps.
         roof = 0.22 * s.crown + 0.12 * s.crown * np.clip(np.hypot(u / a, v / b), 0, 1) ** 2
-        return np.maximum(body, np.maximum(w - roof, -w - np.float32(self.trunk)))
+        return np.asarray(
+            np.maximum(body, np.maximum(w - roof, -w - np.float32(self.trunk))), np.float32
+        )
 
 
 #: Width at the biting edge, along and across the arch, as fractions of the widest place.
@@ -269,7 +274,7 @@ def _oval(u: Box, v: Box, least: Box | np.float32, power: float) -> Box:
 def _smooth_min(first: Box, second: Box, k: float) -> Box:
     """Minimum whose edge is rounded over `k` mm (quadratic polynomial)."""
     h = np.maximum(np.float32(k) - np.abs(first - second), 0) / np.float32(k)
-    return np.minimum(first, second) - h * h * np.float32(k / 4)
+    return np.asarray(np.minimum(first, second) - h * h * np.float32(k / 4), np.float32)
 
 
 def _smooth_max(first: Box, second: Box, k: float) -> Box:
