@@ -10,7 +10,11 @@ from napari.layers import Image, Labels, Layer
 from skimage import data
 
 from napari_coseg.datasets.synthetic_histology import generate_tile
-from napari_coseg.layers.sample_data import generated_tile, immunohistochemistry
+from napari_coseg.layers.sample_data import (
+    generated_cbct,
+    generated_tile,
+    immunohistochemistry,
+)
 from napari_coseg.layers.tuples import instance_layer, region_layer
 from napari_coseg.types import ClassTable
 
@@ -52,6 +56,20 @@ def test_generated_tile_has_size_and_truth() -> None:
     assert row["class_name"] == tile.instance_classes.name_of(kind)
     expected = np.array(tile.instance_classes.colour_of(kind)) / 255
     assert nuclei.get_color(label)[:3] == pytest.approx(expected, abs=1e-3)
+
+
+def test_generated_cbct_is_a_volume_in_millimetres() -> None:
+    (layer,) = [make(entry) for entry in generated_cbct()]
+    assert isinstance(layer, Image)
+    assert not layer.rgb
+    assert layer.data.ndim == 3
+    assert layer.data.dtype == np.int16
+    assert tuple(layer.scale) == (0.5, 0.5, 0.5)
+    assert {str(unit) for unit in layer.units} == {"millimeter"}
+    assert tuple(layer.axis_labels) == ("plane", "row", "column")
+    low, high = layer.contrast_limits
+    assert low < np.median(layer.data) < high
+    assert "not a patient" in layer.metadata["source"]
 
 
 def test_labels_have_their_class_colours() -> None:

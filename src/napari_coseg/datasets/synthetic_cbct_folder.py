@@ -1,0 +1,119 @@
+"""Generated CBCT volumes written as a folder data set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_coseg.datasets.synthetic_cbct import (
+    CBCT_INSTANCES,
+    CBCT_REGIONS,
+    CbctSettings,
+    SyntheticCbct,
+    generate_cbct,
+)
+from napari_coseg.types import CosegError
+
+#: Grey values that become black and white where planes are read as pictures.
+WINDOW = (-1000.0, 3000.0)
+
+
+def write_cbct_folder(
+    folder: Path | str, seeds: Sequence[int], settings: CbctSettings | None = None
+) -> list[str]:
+    """Write generated volumes as a folder data set.
+
+    Each is ``images/NAME.nii.gz`` with ``regions``, ``instances`` and ``classes`` (1 at every
+    tooth) beside it, and ``teeth/NAME.csv``, the table of its teeth. Volumes of equal names in
+    the folder are replaced.
+
+    Parameters
+    ----------
+    folder : path
+        Made if needed.
+    seeds : sequence of int
+        One a volume, none twice.
+    settings : CbctSettings, optional
+        As for `generate_cbct`.
+
+    Returns
+    -------
+    list of str
+        Names of the volumes, in the order of the seeds.
+
+    Raises
+    ------
+    CosegError
+        If there is no seed, one is given twice or is negative, or a file cannot be written.
+    """
+    if not seeds:
+        raise CosegError("A generated data set needs at least one seed.")
+    if len(set(seeds)) != len(seeds):
+        raise CosegError("A seed of a generated data set is given twice: the volumes were equal.")
+    if min(seeds) < 0:
+        raise CosegError(f"Seeds of generated volumes must not be negative: {min(seeds)}.")
+    settings = settings or CbctSettings()
+    root = Path(folder)
+    names = []
+    try:
+        for part in ("images", "regions", "instances", "classes", "teeth"):
+            (root / part).mkdir(parents=True, exist_ok=True)
+        for seed in seeds:
+            name = f"cbct_{seed:04d}"
+            _write(root, name, generate_cbct(seed, settings))
+            names.append(name)
+        # Last: a folder without it is no data set yet.
+        text = _description(list(seeds), settings)
+        (root / "dataset.toml").write_text(text, encoding="utf-8")
+    except (OSError, RuntimeError) as error:
+        raise CosegError(f"{root} cannot be written: {error}.") from error
+    return names
+
+
+def _write(root: Path, name: str, volume: SyntheticCbct) -> None:
+    small = np.uint8 if volume.instances.max() < 256 else np.int32
+    for part, array in (
+        ("images", volume.image),
+        ("regions", volume.regions),
+        ("instances", volume.instances.astype(small)),
+        ("classes", (volume.instances > 0).astype(np.uint8)),
+    ):
+        _save(root / part / f"{name}.nii.gz", array, volume.spacing)
+    volume.teeth.to_csv(root / "teeth" / f"{name}.csv", index=False)
+
+
+def _save(path: Path, array: npt.NDArray[Any], spacing: tuple[float, float, float]) -> None:
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(array)
+    image.SetSpacing(spacing[::-1])
+    # Columns go to the patient's left, rows backwards, planes downwards.
+    image.SetDirection((1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0))
+    SimpleITK.WriteImage(image, str(path), useCompression=True)
+
+
+def _description(seeds: list[int], settings: CbctSettings) -> str:
+    """Text of ``dataset.toml``. JSON's strings and lists are TOML's too."""
+    colours = {
+        info.name: list(info.colour) for table in (CBCT_REGIONS, CBCT_INSTANCES) for info in table
+    }
+    about = f"{len(seeds)} generated dental CBCT volumes with exact truth, seeds {seeds}"
+    lines = [
+        'name = "synthetic-cbct"',
+        f"description = {json.dumps(about)}",
+        f"spacing = {json.dumps([settings.spacing] * 3)}",
+        f"window = {json.dumps(list(WINDOW))}",
+        'license = "CC0-1.0"',
+        f"region_classes = {json.dumps(CBCT_REGIONS.names)}",
+        f"instance_classes = {json.dumps(CBCT_INSTANCES.names)}",
+        "",
+        "[colours]",
+        *(f"{json.dumps(name)} = {json.dumps(colour)}" for name, colour in colours.items()),
+        "",
+    ]
+    return "\n".join(lines)
