@@ -75,6 +75,10 @@ class DicomSeries:
         kind = self.modality or "DICOM"
         return kind if self.number is None else f"{kind} series {self.number}"
 
+    def holds(self, path: Path) -> bool:
+        """Whether a file belongs to it."""
+        return path in self._files
+
     @property
     def description(self) -> str:
         """Name and geometry, for a list to choose from."""

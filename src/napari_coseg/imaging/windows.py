@@ -110,4 +110,5 @@ def apply_window(voxels: npt.NDArray[Any], window: Window) -> npt.NDArray[np.uin
     """
     low, high = window
     grey = (voxels.astype(np.float32) - low) / max(high - low, 1e-6)
-    return (np.clip(grey, 0, 1) * 255).astype(np.uint8)
+    shown: npt.NDArray[np.uint8] = (np.clip(grey, 0, 1) * 255).astype(np.uint8)
+    return shown

@@ -22,6 +22,7 @@ from napari_coseg.layers.tuples import (
     listed_classes,
     own_metadata,
 )
+from napari_coseg.layers.volume_layers import kept_grid
 from napari_coseg.types import ClassTable
 
 #: Classes of a layer that nobody has named any for.
@@ -86,7 +87,7 @@ def objects_layer(image: Any, stack: Stack, classes: ClassTable = PLAIN) -> Labe
         np.zeros(shape, np.uint16),
         name=f"{stack.name} objects",
         features=_table({}, classes, stack.mpp, None),
-        metadata=own,
+        metadata={**kept_grid(image, shape), **own},
         **placed(image, stack, place),
     )
 
