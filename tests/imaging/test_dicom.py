@@ -113,6 +113,19 @@ def test_missing_planes(tmp_path: Path) -> None:
     )
 
 
+def test_orientations_that_differ_in_their_decimals(tmp_path: Path) -> None:
+    for part, cosine in ((slice(0, 3), 0.0004999), (slice(3, 6), 0.0005001)):
+        write_dicom(
+            tmp_path,
+            head()[part],
+            places=[2.0 * z for z in range(6)][part],
+            orientation=f"1\\{cosine:.7f}\\0\\{-cosine:.7f}\\1\\0",
+            tags={"0008|0018": ""},
+            names=f"{cosine}-{{index}}.dcm",
+        )
+    np.testing.assert_array_equal(read_dicom(tmp_path).voxels, head())
+
+
 def test_several_series_and_a_scout(tmp_path: Path) -> None:
     write_dicom(tmp_path / "a", head(), series=3)
     write_dicom(tmp_path / "b", head(9), series=4)

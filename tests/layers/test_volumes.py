@@ -12,7 +12,7 @@ import pytest
 import SimpleITK
 from napari.layers import Image, Labels, Layer
 
-from napari_coseg.imaging.volumes import read_volume
+from napari_coseg.imaging.volumes import read_label_volume, read_volume
 from napari_coseg.imaging.windows import automatic_window
 from napari_coseg.layers.drawing import objects_layer
 from napari_coseg.layers.planes import Stack
@@ -123,3 +123,20 @@ def test_folders_are_not_claimed(tmp_path: Path) -> None:
     manager = npe2.PluginManager.instance()
     ours = [r for r in manager.iter_compatible_readers([str(tmp_path)])]
     assert not [r for r in ours if r.command.startswith("napari-coseg")]
+
+
+def test_a_real_head(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "ct_head"
+    if not folder.is_dir():
+        pytest.skip("no real head CT on this machine")
+    image = read(folder / "cthead_ct.nii.gz")
+    grid = grid_in(image.metadata)
+    assert grid is not None
+    assert grid.shape == (113, 256, 256)
+    # Its first plane is the vertex.
+    assert grid.superior == -1
+    for draft in folder.glob("cthead_draft_*.nii.gz"):
+        volume = read_label_volume(draft, grid)
+        labels = Labels(volume.voxels, metadata=image.metadata, scale=image.scale)
+        save(tmp_path / "out.nii.gz", labels)
+        check_on(tmp_path / "out.nii.gz", folder / "cthead_ct.nii.gz", volume.voxels)

@@ -173,3 +173,30 @@ def test_the_menu_command(viewer: Any, said: list[str], qtbot: Any) -> None:
     assert dialog.isVisible()
     dialog.reject()
     assert not volume_commands._open
+
+
+def test_windows_of_open_volumes(
+    dialog: VolumeDialog, viewer: Any, said: list[str], qtbot: Any, tmp_path: Path
+) -> None:
+    manager = npe2.PluginManager.instance()
+    in_menu = [item.command for item in manager.iter_menu("napari/layers/visualize")]
+    write_dicom(tmp_path / "scan", head())
+    look(dialog, tmp_path, qtbot)
+    open_it(dialog, qtbot)
+    (layer,) = viewer.layers
+    automatic = tuple(layer.contrast_limits)
+    for name, limits in (*PRESETS.items(), ("automatic", automatic)):
+        command = f"napari-coseg.window_{name.replace(' ', '_')}"
+        assert command in in_menu
+        manager.commands.execute(command)
+        assert tuple(layer.contrast_limits) == limits
+    assert not said
+    raw = viewer.add_image(head(), name="raw")
+    before = tuple(raw.contrast_limits)
+    viewer.layers.selection = {raw}
+    manager.commands.execute("napari-coseg.window_bone")
+    assert tuple(raw.contrast_limits) == before
+    assert "raw: The window bone is in Hounsfield units" in said[0]
+    viewer.layers.selection = set()
+    manager.commands.execute("napari-coseg.window_automatic")
+    assert "No image is selected" in said[1]

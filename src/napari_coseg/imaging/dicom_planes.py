@@ -61,19 +61,22 @@ def parted(headers: Sequence[PlaneHeader]) -> list[list[PlaneHeader]]:
     list of list of PlaneHeader
         In the order in which they were found.
     """
-    groups: dict[tuple[object, ...], dict[object, PlaneHeader]] = {}
+    groups: dict[tuple[object, ...], list[dict[object, PlaneHeader]]] = {}
     for number, header in enumerate(headers):
-        turned = (
-            None if header.orientation is None else tuple(np.round(header.orientation, 3) + 0.0)
-        )
-        spaced = None if header.spacing is None else tuple(np.round(header.spacing, 4))
-        key: tuple[object, ...] = (header.series, turned, spaced, header.rows, header.columns)
+        key: tuple[object, ...] = (header.series, header.rows, header.columns)
         if header.frames > 1:
             key = (*key, number)
-        groups.setdefault(key, {}).setdefault(header.picture or number, header)
+        group = groups.setdefault(key, [])
+        for members in group:
+            if _alike(next(iter(members.values())), header):
+                members.setdefault(header.picture or number, header)
+                break
+        else:
+            group.append({header.picture or number: header})
     found = []
     for group in groups.values():
-        found += _by_part([*group.values()])
+        for members in group:
+            found += _by_part([*members.values()])
     return found
 
 
@@ -160,6 +163,16 @@ def _axes(
     down = down - (down @ across) * across
     down = down / np.linalg.norm(down)
     return across, down, np.cross(across, down)
+
+
+def _alike(one: PlaneHeader, other: PlaneHeader) -> bool:
+    """Whether orientation and spacing are the same, but for decimals."""
+    pairs = ((one.orientation, other.orientation), (one.spacing, other.spacing))
+    return all(
+        first == second
+        or (first is not None and second is not None and np.allclose(first, second, 1e-3, 1e-3))
+        for first, second in pairs
+    )
 
 
 def _by_part(group: list[PlaneHeader]) -> list[list[PlaneHeader]]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volumes import Volume, as_ids
-from napari_coseg.imaging.windows import Window, automatic_window
+from napari_coseg.imaging.windows import Window, automatic_window, preset_window
 from napari_coseg.layers.tuples import LayerData
 from napari_coseg.types import CosegError
 
@@ -68,6 +68,31 @@ def labels_layer(volume: Volume, name: str, path: Path) -> LayerData:
         If it holds other values than ids.
     """
     return as_ids(path, volume.voxels), {"name": name, **geometry(volume)}, "labels"
+
+
+def show_window(layer: Any, window: str) -> None:
+    """Set an Image layer's contrast limits.
+
+    Parameters
+    ----------
+    layer : Image layer
+    window : str
+        Name of a preset, or empty for the automatic window.
+
+    Raises
+    ------
+    CosegError
+        If the layer is not known to be in Hounsfield units, or is colour.
+    """
+    if layer.rgb:
+        raise CosegError("It is a colour picture, which has no window.")
+    if window:
+        layer.contrast_limits = preset_window(window, unit_in(layer.metadata))
+    else:
+        # Of a pyramid, the coarsest level has seen all voxels.
+        layer.contrast_limits = automatic_window(
+            np.asarray(layer.data[-1] if layer.multiscale else layer.data)
+        )
 
 
 def geometry(volume: Volume) -> dict[str, Any]:
