@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import npe2
 import numpy as np
 import pytest
 import SimpleITK
+from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from napari_coseg.imaging.volumes import read_label_volume, read_volume
@@ -89,9 +89,11 @@ def test_files_named_as_labels_are_labels(tmp_path: Path) -> None:
         assert isinstance(read(tmp_path / f"{name}.nrrd"), Image)
 
 
-def test_labels_that_napari_added(tmp_path: Path, make_napari_viewer: Callable[[], Any]) -> None:
+def test_labels_that_napari_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through napari's own ways: open, save by the ending of the name."""
-    viewer = make_napari_viewer()
+    npe2.PluginManager.instance().discover()
+    viewer = ViewerModel()
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
     path = tmp_path / "head.nii.gz"
     write(path, head(), direction=DIRECTIONS["coronal"])
     viewer.open(str(path), plugin="napari-coseg")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import npe2
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from napari_coseg.imaging.windows import PRESETS
 from napari_coseg.layers.volume_layers import grid_in, unit_in
@@ -18,8 +19,12 @@ from tests.imaging.volume_files import SECRETS, head, write, write_dicom
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Callable[[], Any]) -> Any:
-    return make_napari_viewer()
+def viewer(monkeypatch: pytest.MonkeyPatch) -> ViewerModel:
+    """A viewer without a canvas: what is drawn is napari's business."""
+    npe2.PluginManager.instance().discover()
+    made = ViewerModel()
+    monkeypatch.setattr("napari.current_viewer", lambda: made)
+    return made
 
 
 @pytest.fixture
