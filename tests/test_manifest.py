@@ -36,7 +36,8 @@ def test_every_command_is_offered_and_gives_layers() -> None:
     assert contributions.widgets
     samples = {sample.command for sample in contributions.sample_data}
     offered = [*contributions.widgets, *contributions.readers, *contributions.writers]
-    assert samples | {one.command for one in offered} == set(commands)
+    in_menus = {item.command for items in contributions.menus.values() for item in items}
+    assert samples | {one.command for one in offered} | in_menus == set(commands)
     for command in commands.values():
         assert re.fullmatch(r"napari-coseg\.[a-z_]+", command.id)
         assert command.python_name is not None
@@ -51,5 +52,9 @@ def test_every_command_is_offered_and_gives_layers() -> None:
 
 def test_readers_claim_our_own_names_and_nothing_else() -> None:
     patterns = [p for reader in manifest().contributions.readers for p in reader.filename_patterns]
-    assert patterns == ["*.geojson", "*_regions.tif", "*_instances.tif", "*_objects.csv"]
+    assert patterns == [
+        "*.geojson",
+        *("*_regions.tif", "*_instances.tif", "*_objects.csv"),
+        *("*.nii.gz", "*.nii", "*.mha", "*.mhd", "*.nrrd"),
+    ]
     assert not any(reader.accepts_directories for reader in manifest().contributions.readers)

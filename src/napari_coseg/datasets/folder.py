@@ -17,16 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_coseg.datasets.volume_planes import (
-    VOLUME_SUFFIXES,
-    count_planes,
-    is_volume,
-    read_label_plane,
-    read_plane,
-    volume_stem,
-)
+from napari_coseg.datasets.volume_planes import count_planes, read_label_plane, read_plane
 from napari_coseg.imaging.labels import read_labels
 from napari_coseg.imaging.source import open_image
+from napari_coseg.imaging.volume_headers import VOLUME_SUFFIXES, is_volume, volume_stem
 from napari_coseg.types import IGNORE, ClassTable, CosegError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")

@@ -1,11 +1,8 @@
-"""Planes of volumes, for data sets whose images are volumes; read with SimpleITK."""
+"""Planes of volumes, for data sets whose images are volumes."""
 
 from __future__ import annotations
 
-import gzip
-import math
-import zlib
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,30 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_coseg.imaging.volumes import as_ids, read_info, read_voxels
+from napari_coseg.imaging.windows import apply_window
 from napari_coseg.types import CosegError
 
-VOLUME_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 #: Volumes that stay in memory: an image and its labels.
 _KEPT = 4
 #: Where nothing says how grey values are shown: what is darker or brighter than these percentiles
 #: of the volume is black or white.
 _PERCENTILES = (0.5, 99.5)
-_LARGEST = np.iinfo(np.int32).max
-_CHUNK = 1 << 20
 _reading = Lock()
-
-
-def is_volume(path: Path) -> bool:
-    """Whether a file is a volume by its name."""
-    return path.name.lower().endswith(VOLUME_SUFFIXES)
-
-
-def volume_stem(path: Path) -> str:
-    """Name of a volume without its ending."""
-    for suffix in VOLUME_SUFFIXES:
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)]
-    return path.stem
 
 
 def count_planes(path: Path) -> int:
@@ -47,13 +30,7 @@ def count_planes(path: Path) -> int:
     CosegError
         If it cannot be read or has no three axes.
     """
-    reader = _header(path)
-    size = reader.GetSize()
-    if len(size) != 3:
-        raise CosegError(f"{path} has {len(size)} axes: a volume of a data set has three.")
-    if reader.GetNumberOfComponents() != 1:
-        raise CosegError(f"{path} has several values a voxel: a volume of a data set has one.")
-    return int(size[2])
+    return read_info(path).shape[0]
 
 
 def read_plane(path: Path, plane: int, window: tuple[float, ...] | None) -> npt.NDArray[np.uint8]:
@@ -79,8 +56,7 @@ def read_plane(path: Path, plane: int, window: tuple[float, ...] | None) -> npt.
     """
     volume, found = _volume(path)
     low, high = window if window is not None else found
-    grey = (volume[plane].astype(np.float32) - low) / max(high - low, 1e-6)
-    eight = (np.clip(grey, 0, 1) * 255).astype(np.uint8)
+    eight = apply_window(volume[plane], (low, high))
     return np.repeat(eight[..., None], 3, axis=2)
 
 
@@ -107,15 +83,7 @@ def read_label_plane(path: Path, plane: int, image: Path) -> npt.NDArray[Any]:
             f"{path} is not on the grid of its image: it has {_sides(volume.shape)} voxels and the "
             f"image {_sides(expected)}."
         )
-    labels: npt.NDArray[Any] = volume[plane]
-    if not np.issubdtype(labels.dtype, np.integer):
-        # Some programs write whole numbers as floats.
-        if not (labels == np.round(labels)).all():
-            raise CosegError(f"{path} holds numbers that are not whole: labels are ids.")
-        labels = labels.astype(np.int64)
-    if labels.size and not 0 <= labels.min() <= labels.max() <= _LARGEST:
-        raise CosegError(f"{path} holds values below 0 or above {_LARGEST:,}: labels are ids.")
-    return labels
+    return as_ids(path, volume[plane])
 
 
 def _sides(shape: tuple[int, ...]) -> str:
@@ -130,52 +98,8 @@ def _volume(path: Path) -> tuple[npt.NDArray[Any], tuple[float, float]]:
 
 @lru_cache(maxsize=_KEPT)
 def _read(path: Path) -> tuple[npt.NDArray[Any], tuple[float, float]]:
-    import SimpleITK
-
-    _check_whole(path)
-    try:
-        array: npt.NDArray[Any] = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
-    except RuntimeError as error:
-        raise _unreadable(path) from error
-    if array.ndim != 3:
-        raise CosegError(f"{path} has {array.ndim} axes: a volume of a data set has three.")
+    array = read_voxels(path)
     if np.issubdtype(array.dtype, np.floating):
         array = np.nan_to_num(array)
     low, high = np.percentile(array[:: max(1, len(array) // 32)], _PERCENTILES)
     return array, (float(low), float(high))
-
-
-def _header(path: Path) -> Any:
-    import SimpleITK
-
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _unreadable(path) from error
-    return reader
-
-
-@cache
-def _check_whole(path: Path) -> None:
-    """Refuse a NIfTI file that is cut off, whose missing planes ITK takes for zeros."""
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        return
-    reader = _header(path)
-    bits, offset = (float(reader.GetMetaData(key)) for key in ("bitpix", "vox_offset"))
-    needed = offset + math.prod(reader.GetSize()) * bits / 8
-    if path.name.lower().endswith(".gz"):
-        try:
-            with gzip.open(path) as file:
-                stored = sum(len(part) for part in iter(lambda: file.read(_CHUNK), b""))
-        except (EOFError, OSError, zlib.error) as error:
-            raise _unreadable(path) from error
-    else:
-        stored = path.stat().st_size
-    if stored < needed:
-        raise _unreadable(path)
-
-
-def _unreadable(path: Path) -> CosegError:
-    return CosegError(f"{path} cannot be read as a volume: copy it again, or take it out.")

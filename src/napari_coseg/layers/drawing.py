@@ -17,6 +17,7 @@ from napari_coseg.layers.tuples import (
     listed_classes,
     own_metadata,
 )
+from napari_coseg.layers.volume_layers import kept_grid
 from napari_coseg.types import ClassTable
 
 #: Classes of a layer that nobody has named any for.
@@ -53,7 +54,7 @@ def objects_layer(image: Any, stack: Stack, classes: ClassTable = PLAIN) -> Labe
         np.zeros(shape, np.uint16),
         name=f"{stack.name} objects",
         features=object_rows({}, classes, stack.mpp, None),
-        metadata=own,
+        metadata={**kept_grid(image, shape), **own},
         **placed(image, stack, place),
     )
 

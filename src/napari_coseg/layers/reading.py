@@ -1,7 +1,7 @@
-"""Files dropped on napari: outlines, label images with their tables, tables alone.
+"""Files dropped on napari: outlines, label images with their tables, tables alone, volumes.
 
-Only the names that this program itself writes are claimed, and GeoJSON: ``*.geojson``,
-``*_regions.tif``, ``*_instances.tif``, ``*_objects.csv``.
+Of pictures only the names that this program itself writes are claimed, ``*_regions.tif``,
+``*_instances.tif`` and ``*_objects.csv``; beside them GeoJSON and volumes, and never a folder.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from napari_coseg.imaging.labels import read_label_classes, read_labels
 from napari_coseg.imaging.pixel_size import read_mpp
 from napari_coseg.imaging.result_files import ENDINGS
 from napari_coseg.imaging.tables import classes_named_in, read_objects
+from napari_coseg.imaging.volume_headers import is_volume
 from napari_coseg.layers.crowds import with_picture
 from napari_coseg.layers.tuples import (
     LayerData,
@@ -28,6 +29,7 @@ from napari_coseg.layers.tuples import (
     point_layer,
     region_layer,
 )
+from napari_coseg.layers.volume_files import read_volume_file
 from napari_coseg.types import ClassTable, CosegError, empty_objects
 
 Reader = Callable[[Any], list[LayerData]]
@@ -52,7 +54,7 @@ def get_reader(path: Any) -> Reader | None:
     ):
         if path.lower().endswith(ending):
             return reader
-    return None
+    return read_volume_file if is_volume(Path(path)) else None
 
 
 def read_outlines(path: str) -> list[LayerData]:

@@ -24,6 +24,7 @@ from napari_coseg.layers.tuples import (
     own_metadata,
     region_layer,
 )
+from napari_coseg.layers.volume_layers import kept_grid
 from napari_coseg.types import ClassTable, PanopticResult
 
 
@@ -74,6 +75,8 @@ def result_layers(
     leading = stack.axes if place.index is None else (1,) * len(stack.axes)
     size = (place.box[2] - place.box[0], place.box[3] - place.box[1])
     geometry = placed(image, stack, place)
+    shape = tuple(np.array([*leading, *size])[order].tolist())
+    volume = kept_grid(image, shape)
     made = []
     if first.regions is not None:
         regions = np.stack([r.regions for r in results if r.regions is not None])
@@ -86,7 +89,7 @@ def result_layers(
                     None,
                 ),
                 geometry,
-                _facts("regions", first, stack, place),
+                {**_facts("regions", first, stack, place), **volume},
             )
         )
     if first.instances is not None:
@@ -101,7 +104,7 @@ def result_layers(
                     None,
                 ),
                 geometry,
-                _facts("instances", first, stack, place),
+                {**_facts("instances", first, stack, place), **volume},
             )
         )
     return [Layer.create(*data) for data in made]

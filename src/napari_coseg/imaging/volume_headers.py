@@ -1,0 +1,313 @@
+"""What the header of a volume file says that ITK does not tell, and whether the voxels are there.
+
+ITK takes missing planes for zeros, a missing spacing for 1 mm, and memory before it looks at the
+file. Formats: NIfTI-1 and -2, MetaImage (.mha, .mhd), NRRD (version 5 and before).
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import math
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_coseg.types import CosegError
+
+#: How the names of volumes end.
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
+Codec = Literal["raw", "gzip", "zlib", "bzip2", "text"]
+
+#: A text header is no longer than this.
+_LONGEST = 1 << 20
+_CHUNK = 1 << 20
+# Deflate cannot make data smaller than this (zlib's technical notes).
+_DEFLATE = 1032
+_META_END = re.compile(rb"ElementDataFile\s*=\s*([^\r\n]*)\r?\n", re.IGNORECASE)
+# Codes of NIfTI for floats of 32 and 64 bits.
+_NIFTI_FLOATS = {16: "f4", 64: "f8"}
+_NRRD_CODECS: dict[str, Codec] = {
+    "raw": "raw",
+    "gzip": "gzip",
+    "gz": "gzip",
+    "bzip2": "bzip2",
+    "bz2": "bzip2",
+    "txt": "text",
+    "text": "text",
+    "ascii": "text",
+}
+
+
+@dataclass(frozen=True)
+class HeaderFacts:
+    """What a header says of the voxels.
+
+    Attributes
+    ----------
+    data : Path
+        The file that holds them.
+    offset : int
+        Bytes before them.
+    codec : str
+        How they are packed.
+    voxel_bytes : int or None
+        Bytes of a voxel where the header says so.
+    has_spacing, has_orientation : bool
+        Whether the size of a voxel, and how the volume lies in the patient, are said at all.
+    mended : dtype or None
+        As stored, where ITK reads 0 for voxels that are no numbers: floats of NIfTI.
+    """
+
+    data: Path
+    offset: int
+    codec: Codec
+    voxel_bytes: int | None
+    has_spacing: bool
+    has_orientation: bool
+    mended: np.dtype[Any] | None = None
+
+
+def is_volume(path: Path) -> bool:
+    """Whether a file is a volume by its name."""
+    return path.name.lower().endswith(VOLUME_SUFFIXES)
+
+
+def volume_stem(path: Path) -> str:
+    """Name of a volume without its ending."""
+    for suffix in VOLUME_SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)]
+    return path.stem
+
+
+def read_facts(path: Path) -> HeaderFacts:
+    """Read a header.
+
+    Raises
+    ------
+    CosegError
+        If there is none, or it names files that are not there.
+    """
+    name = path.name.lower()
+    try:
+        if name.endswith((".nii", ".nii.gz")):
+            return _nifti(path)
+        return _nrrd(path) if name.endswith(".nrrd") else _meta(path)
+    except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
+        raise unreadable(path) from error
+
+
+def check_stored(path: Path, facts: HeaderFacts, voxels: int, voxel_bytes: int) -> None:
+    """Raise if a file holds fewer voxels than its header says.
+
+    Costs no memory, and for packed voxels the time to unpack them.
+
+    Parameters
+    ----------
+    path : Path
+        For messages.
+    facts : HeaderFacts
+    voxels : int
+        By the header.
+    voxel_bytes : int
+        Of one, where the header itself does not say.
+
+    Raises
+    ------
+    CosegError
+        If so, or if the packed voxels are damaged.
+    """
+    needed = voxels * (facts.voxel_bytes or voxel_bytes)
+    try:
+        size = facts.data.stat().st_size
+        if facts.codec == "text":
+            # A digit and a space at least; the last needs no space.
+            enough = size - facts.offset >= 2 * voxels - 1
+        elif facts.codec == "raw":
+            enough = size - facts.offset >= needed
+        elif facts.codec != "bzip2" and size * _DEFLATE < needed:
+            # A header that promises the world is known before anything is unpacked.
+            enough = False
+        else:
+            enough = _unpacked(facts, needed) >= needed
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(path) from error
+    if not enough:
+        raise CosegError(
+            f"{path} cannot be read as a volume: it ends before its voxels do; copy it again."
+        )
+
+
+def not_finite(facts: HeaderFacts, voxels: int) -> npt.NDArray[np.int64]:
+    """Return which voxels of a file whose `mended` is a dtype are stored as no numbers.
+
+    Returns
+    -------
+    ndarray of int64, (n,)
+        Indices into the volume, raveled.
+    """
+    assert facts.mended is not None
+    found = []
+    with facts.data.open("rb") as plain:
+        file: Any = gzip.GzipFile(fileobj=plain) if facts.codec == "gzip" else plain
+        file.seek(facts.offset)
+        done = 0
+        while done < voxels:
+            part = file.read(min(_CHUNK, (voxels - done) * facts.mended.itemsize))
+            values = np.frombuffer(part, facts.mended)
+            if not values.size:
+                break
+            found.append(np.flatnonzero(~np.isfinite(values)) + done)
+            done += values.size
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def unreadable(path: Path) -> CosegError:
+    """Return the sentence for a file that no reader makes anything of."""
+    return CosegError(f"{path} cannot be read as a volume: copy it again, or take it out.")
+
+
+def _nifti(path: Path) -> HeaderFacts:
+    packed = path.name.lower().endswith(".gz")
+    with path.open("rb") as plain:
+        file: Any = gzip.GzipFile(fileobj=plain) if packed else plain
+        head = file.read(540)
+    for order in "<>":
+        (length,) = struct.unpack_from(f"{order}i", head)
+        if length == 348:
+            kind, bits = struct.unpack_from(f"{order}2h", head, 70)
+            sides = struct.unpack_from(f"{order}3f", head, 80)
+            (offset,) = struct.unpack_from(f"{order}f", head, 108)
+            codes = struct.unpack_from(f"{order}2h", head, 252)
+        elif length == 540:
+            kind, bits = struct.unpack_from(f"{order}2h", head, 12)
+            sides = struct.unpack_from(f"{order}3d", head, 112)
+            (offset,) = struct.unpack_from(f"{order}q", head, 168)
+            codes = struct.unpack_from(f"{order}2i", head, 344)
+        else:
+            continue
+        if not math.isfinite(offset) or bits <= 0:
+            raise unreadable(path)
+        return HeaderFacts(
+            path,
+            max(int(offset), 0),
+            "gzip" if packed else "raw",
+            max(bits // 8, 1),
+            all(math.isfinite(side) and side != 0 for side in sides),
+            any(code > 0 for code in codes),
+            np.dtype(f"{order}{_NIFTI_FLOATS[kind]}") if kind in _NIFTI_FLOATS else None,
+        )
+    raise unreadable(path)
+
+
+def _meta(path: Path) -> HeaderFacts:
+    with path.open("rb") as file:
+        head = file.read(_LONGEST)
+    end = _META_END.search(head + b"\n")
+    if end is None:
+        raise unreadable(path)
+    text = head[: end.start()].decode("latin-1")
+    facts = {
+        key.strip().lower(): value.strip()
+        for key, sign, value in (line.partition("=") for line in text.splitlines())
+        if sign
+    }
+    named = end[1].decode("utf-8", "replace").strip()
+    own = named.lower() == "local"
+    data = path if own else _beside(path, named)
+    offset = end.end() if own else int(facts.get("headersize", "0"))
+    codec: Codec = "raw"
+    if facts.get("compresseddata", "").lower() in ("true", "1"):
+        codec = "zlib"
+    elif facts.get("binarydata", "true").lower() in ("false", "0"):
+        codec = "text"
+    return HeaderFacts(
+        data,
+        max(offset, 0),
+        codec,
+        None,
+        "elementspacing" in facts or "elementsize" in facts,
+        not facts.keys().isdisjoint(("transformmatrix", "rotation", "orientation")),
+    )
+
+
+def _nrrd(path: Path) -> HeaderFacts:
+    with path.open("rb") as file:
+        head = file.read(_LONGEST)
+    if not head.startswith(b"NRRD000"):
+        raise unreadable(path)
+    ends = re.search(rb"\r?\n\r?\n", head)
+    text = head[: ends.start()] if ends is not None else head
+    facts = {}
+    for line in text.decode("utf-8", "replace").splitlines()[1:]:
+        key, sign, value = line.partition(":")
+        # "key:=value" is a note and no field.
+        if sign and not line.startswith("#") and not value.startswith("="):
+            facts[key.strip().lower()] = value.strip()
+    codec = _NRRD_CODECS.get(facts.get("encoding", "").lower())
+    if codec is None:
+        raise unreadable(path)
+    named = facts.get("data file", facts.get("datafile"))
+    data = path if named is None else _beside(path, named)
+    offset = ends.end() if named is None and ends is not None else 0
+    if codec == "raw":
+        offset += max(int(facts.get("byte skip", "0")), 0)
+    oriented = "space directions" in facts
+    return HeaderFacts(data, offset, codec, None, oriented or "spacings" in facts, oriented)
+
+
+def _beside(path: Path, named: str) -> Path:
+    """Return the file of voxels that a header names."""
+    if named.upper().startswith("LIST") or "%" in named:
+        raise CosegError(f"{path} is spread over several files: save it as one file.")
+    data = path.parent / named
+    if not data.is_file():
+        raise CosegError(
+            f"{path} is a header only, and its voxels in {Path(named).name} are not there: copy "
+            "both files."
+        )
+    return data
+
+
+def _unpacked(facts: HeaderFacts, most: int) -> int:
+    """Count the bytes of packed voxels, as far as `most`; a gzip file is read to its end."""
+    whole_file = facts.data.name.lower().endswith(".gz")
+    count = -facts.offset if whole_file else 0
+    with facts.data.open("rb") as file:
+        if whole_file:
+            parts: Iterator[bytes] = _chunks(gzip.GzipFile(fileobj=file))
+        else:
+            file.seek(facts.offset)
+            if facts.codec == "gzip":
+                parts = _chunks(gzip.GzipFile(fileobj=file))
+            elif facts.codec == "bzip2":
+                parts = _chunks(bz2.BZ2File(file))
+            else:
+                parts = _inflated(file)
+        for part in parts:
+            count += len(part)
+            # Beyond it lies nothing that anybody reads but, of gzip, the sum that shows damage.
+            if count > most + _CHUNK:
+                break
+    return count
+
+
+def _chunks(file: Any) -> Iterator[bytes]:
+    return iter(lambda: file.read(_CHUNK), b"")
+
+
+def _inflated(file: IO[bytes]) -> Iterator[bytes]:
+    inflater = zlib.decompressobj()
+    pending = file.read(_CHUNK)
+    while pending and not inflater.eof:
+        part = inflater.decompress(pending, _CHUNK)
+        yield part
+        pending = inflater.unconsumed_tail or file.read(_CHUNK)
