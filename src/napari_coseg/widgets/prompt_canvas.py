@@ -10,6 +10,7 @@ import numpy.typing as npt
 from napari.layers import Labels, Points, Shapes
 from qtpy.QtCore import QObject, Signal
 
+from napari_coseg.layers.tuples import METADATA
 from napari_coseg.types import Mask, Prompt
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 #: What the mouse draws.
 TOOLS = ("box", "points", "scribble", "lasso", "select")
-#: Name of the layer of the mask to come.
-PREVIEW_NAME = "Preview"
+#: Role, in its metadata, of the layer of the mask to come: a person may give its name to others.
+PREVIEW_ROLE = "preview"
 #: Colours that neither stains nor classes have.
 PREVIEW, DRAWN = "#b4ff00", "#ffe600"
 POSITIVE, NEGATIVE = "#00c853", "#ff1744"
@@ -202,7 +203,8 @@ class PromptCanvas(QObject):
         ndim = image.ndim
         self._preview = Labels(
             np.zeros((1,) * ndim, np.uint8),
-            name=PREVIEW_NAME,
+            name="Preview",
+            metadata={METADATA: {"role": PREVIEW_ROLE}},
             opacity=0.5,
             colormap={None: PREVIEW, 0: "transparent", 1: PREVIEW},
             visible=False,

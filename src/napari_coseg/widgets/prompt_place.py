@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_coseg.annotation.identity import ImageIdentity, identify
 from napari_coseg.annotation.places import SUFFIX, Place, journal_place
 from napari_coseg.imaging.source import ImageSource
 from napari_coseg.layers.areas import plane_index
 from napari_coseg.layers.composite import can_mix
+from napari_coseg.layers.crowds import PICTURE
 from napari_coseg.layers.drawing import objects_layer
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.results import role_of
 from napari_coseg.layers.sheet import Alignment
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.planning import stack_of
-from napari_coseg.widgets.prompt_canvas import PREVIEW_NAME
+from napari_coseg.widgets.prompt_canvas import PREVIEW_ROLE
 from napari_coseg.widgets.prompt_target import Target
 
 if TYPE_CHECKING:
@@ -50,9 +51,11 @@ class PromptPlace(QObject):
         self.identity: ImageIdentity | None = None
         self.folder: Path | None = None
         self.trouble = ""
+        self._given: set[Path] = set()
         self._asked: Future[ImageIdentity] | None = None
         self._placed: tuple[tuple[ImageIdentity, Path | None, Path | None], Place] | None = None
-        self._identified.connect(self._on_identified)
+        # Later, even where it is known at once: whoever looks at the image is not done yet.
+        self._identified.connect(self._on_identified, Qt.ConnectionType.QueuedConnection)
 
     def look_at(self, choice: Any) -> None:
         """Look at another image.
@@ -108,8 +111,7 @@ class PromptPlace(QObject):
             layer
             for layer in self._viewer.layers
             if isinstance(layer, Labels)
-            and layer.name != PREVIEW_NAME
-            and role_of(layer) != "regions"
+            and role_of(layer) not in ("regions", PICTURE, PREVIEW_ROLE)
         ]
 
     def journal(self) -> Place:
@@ -145,8 +147,8 @@ class PromptPlace(QObject):
         except OSError:
             return []
 
-    def open(self, path: Path | None, layer: Any = None) -> Target:
-        """Open a layer for objects.
+    def prepare(self, path: Path | None, layer: Any = None) -> Target:
+        """Return a layer for objects, which is still to be read.
 
         Parameters
         ----------
@@ -158,7 +160,7 @@ class PromptPlace(QObject):
         Raises
         ------
         CosegError
-            If the journal or the layer cannot be used.
+            If the layer cannot be used, or there is no place for the journal.
         """
         if self.stack is None:
             raise CosegError(self.trouble or "Open an image first.")
@@ -166,12 +168,15 @@ class PromptPlace(QObject):
         chosen = path or self._free(place.path)
         made = layer if layer is not None else objects_layer(self.image, self.stack)
         assert self.identity is not None
-        target = Target(made, chosen, self.identity)
-        if layer is None:
+        return Target(made, chosen, self.identity)
+
+    def show(self, target: Target) -> None:
+        """Put a new layer into the viewer."""
+        layers = self._viewer.layers
+        if target.layer not in layers:
             # Below what is drawn for the next object, so that this is seen.
-            above = [i for i, la in enumerate(self._viewer.layers) if la.name == PREVIEW_NAME]
-            self._viewer.layers.insert(above[0] if above else len(self._viewer.layers), made)
-        return target
+            above = [i for i, la in enumerate(layers) if role_of(la) == PREVIEW_ROLE]
+            layers.insert(above[0] if above else len(layers), target.layer)
 
     def alignment(self, target: Target, index: tuple[int, ...] | None = None) -> Alignment:
         """Return where a plane, by default the one that is seen, lies on the target's layer.
@@ -193,17 +198,16 @@ class PromptPlace(QObject):
         path = getattr(getattr(self.image, "source", None), "path", None)
         return Path(path) if path and Path(path).exists() else None
 
-    @staticmethod
-    def _free(path: Path) -> Path:
-        """Return a name that no earlier work has."""
-        if not path.exists():
-            return path
+    def _free(self, path: Path) -> Path:
+        """Return a name that no other work has, even where its file is still to be made."""
         stamp = time.strftime("%Y%m%d-%H%M%S")
         stem = path.name.removesuffix(SUFFIX)
-        chosen, number = path.with_name(f"{stem}.{stamp}{SUFFIX}"), 1
-        while chosen.exists():
+        chosen, number = path, 0
+        while chosen.exists() or chosen in self._given:
             number += 1
-            chosen = path.with_name(f"{stem}.{stamp}-{number}{SUFFIX}")
+            more = f"-{number}" if number > 1 else ""
+            chosen = path.with_name(f"{stem}.{stamp}{more}{SUFFIX}")
+        self._given.add(chosen)
         return chosen
 
     def _tell(self, future: Future[ImageIdentity]) -> None:
