@@ -10,6 +10,7 @@ import numpy.typing as npt
 from napari.layers import Labels, Points, Shapes
 from qtpy.QtCore import QObject, Signal
 
+from napari_coseg.layers.placing import lay_on
 from napari_coseg.layers.tuples import METADATA
 from napari_coseg.types import Mask, Prompt
 
@@ -179,6 +180,12 @@ class PromptCanvas(QObject):
         """Hide or show all that is drawn."""
         for layer in self.layers:
             layer.opacity = 0.0 if hidden else (0.5 if layer is self._preview else 1.0)
+
+    def follow(self) -> None:
+        """Lie where the image lies now."""
+        for layer in self.layers:
+            lay_on(layer, self._image)
+        self._on_zoom()
 
     def let_go(self) -> None:
         """Take the layers away, and hear no more of the viewer."""

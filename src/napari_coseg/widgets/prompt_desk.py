@@ -58,6 +58,7 @@ class Desk(QObject):
         self.target: Target | None = None
         self.opening: Opening | None = None
         self.turn = 0
+        self._offset: tuple[float, ...] = ()
         self._reading = threading.Lock()
         self._new_wanted = False
         self.place.found.connect(self._on_found)
@@ -125,6 +126,18 @@ class Desk(QObject):
         except CosegError as error:
             self.said.emit(str(error))
             return None
+
+    def check_place(self) -> None:
+        """Say so where the layer does not lie on the image as it did."""
+        if self.target is None or self.alignment() is None:
+            return
+        before, self._offset = self._offset, self.place.offset(self.target.layer)
+        if self._offset != before:
+            name = self.target.layer.name
+            self.said.emit(
+                f"{self.place.image.name} was moved, and {name} was not: move it too, or take a "
+                "new layer."
+            )
 
     def do(self, edit: Callable[[], Change | None]) -> Change | None:
         """Do an edit; what cannot be done is said."""
@@ -243,6 +256,7 @@ class Desk(QObject):
             return False
         self.place.show(target)
         self.target = target
+        self._offset = self.place.offset(target.layer)
         target.changed.connect(self.changed)
         target.saving.connect(self._on_saved)
         target.trouble.connect(self._on_trouble)

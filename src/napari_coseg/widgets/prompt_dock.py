@@ -29,6 +29,7 @@ from napari_coseg.widgets.prompt_desk import Desk
 from napari_coseg.widgets.prompt_drawing import Drawing
 from napari_coseg.widgets.prompt_editing import Editing
 from napari_coseg.widgets.prompt_form import PromptForm, readable
+from napari_coseg.widgets.prompt_look import LookListener
 from napari_coseg.widgets.prompt_runs import Runs
 from napari_coseg.widgets.prompt_target import Target, words_for
 from napari_coseg.widgets.session import Session, shared_session
@@ -73,6 +74,8 @@ class PromptDock(Dock):
         self.drawing = Drawing(self.desk, self.canvas, self.asker)
         self.editing = Editing(viewer, self.desk, self.drawing)
         self.runs = Runs(viewer, self.desk)
+        self.look = LookListener()
+        self.look.changed.connect(self._on_look)
         self._actions = self._list_actions()
         self._connect()
         self.form.show_models(prompt_models())
@@ -157,6 +160,7 @@ class PromptDock(Dock):
         self._shortcuts.let_go()
         self.form.image.let_go()
         self.runs.let_go()
+        self.look.let_go()
         self.desk.let_go()
         self.canvas.let_go()
 
@@ -218,15 +222,18 @@ class PromptDock(Dock):
                 self.asker.load()
 
     def _on_image(self) -> None:
-        place, layers = self.desk.place, self.form.image.layers
-        if layers and place.image == layers[0] and place.stack is not None:
-            levels = layers[0].data if layers[0].multiscale else (layers[0].data,)
-            if place.stack.levels[0] is levels[0]:
-                return
+        place, choice = self.desk.place, self.form.image.currentData()
+        if place.stands(choice):
+            parts = self.form.image.layers
+            self.look.hear(parts if place.image in parts else (*parts, place.image))
+            self.look.touch()
+            return
+        self.look.let_go()
         self.asker.drop_preview()
         self._tell_lost("Another image")
         self.asker.cancel()
-        self.desk.look_at(self.form.image.currentData())
+        self.desk.look_at(choice)
+        self.look.hear(self.form.image.layers)
         stack = place.stack
         self.canvas.draw_on(place.image, (-2, -1) if stack is None else stack.spatial)
         self.asker.look_at(None if stack is None else place.source())
@@ -234,6 +241,22 @@ class PromptDock(Dock):
         self._say(place.trouble)
         if self.canvas.tool is not None:
             self.take(self.canvas.tool if stack is not None else None)
+
+    def _on_look(self) -> None:
+        """Read and draw on the same image as it is shown now."""
+        place, choice = self.desk.place, self.form.image.currentData()
+        if not place.stands(choice):
+            self._on_image()
+            return
+        other, moved = place.look_again(choice)
+        if other:
+            self.asker.look_at(place.source())
+        if moved:
+            self.canvas.follow()
+            self._on_plane()
+            self.desk.check_place()
+        if other or moved:
+            self.drawing.look_again(other=other)
 
     @property
     def _waiting(self) -> int:

@@ -134,6 +134,15 @@ class Drawing(QObject):
             self.begin()
             self._say("")
 
+    def look_again(self, *, other: bool) -> None:
+        """Show the object at work where it lies now; ask again where the model saw `other` values.
+
+        A mask that is there stays until the next stroke.
+        """
+        if other and self.work.asked:
+            self._ask()
+        self._canvas.preview(self.work.mask)
+
     def back(self) -> None:
         """Take the last stroke back."""
         self.work.back()
