@@ -577,17 +577,6 @@ def test_a_layer_that_goes_takes_nothing_with_it(dock: PromptDock, viewer: Any, 
     assert "Open an image" in dock.status
 
 
-def test_pixels_that_were_exchanged_are_another_layer(
-    dock: PromptDock, viewer: Any, qtbot: Any
-) -> None:
-    box(dock, qtbot, 2, 5, 12, 15)
-    dock.drawing.commit()
-    layer = viewer.layers["tile objects"]
-    layer.data = np.zeros_like(layer.data)
-    assert dock.desk.target is None
-    assert "other pixels" in dock.status
-
-
 def test_keys_come_and_go(dock: PromptDock, viewer: Any) -> None:
     bound = {str(key) for key in viewer.keymap}
     assert {"G", "Q", "W", "U", "N", "Escape"} <= bound

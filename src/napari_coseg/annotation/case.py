@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_coseg.annotation.change import Change, Past
+from napari_coseg.annotation.change import Change, Past, Run
 from napari_coseg.annotation.chunks import Window
 from napari_coseg.annotation.faults import explained
 from napari_coseg.annotation.identity import ImageIdentity
@@ -26,7 +26,7 @@ from napari_coseg.annotation.opening import restore, take_in
 from napari_coseg.annotation.pixel_edits import PixelEdits
 from napari_coseg.annotation.records import ObjectRecord
 from napari_coseg.annotation.state import State
-from napari_coseg.annotation.steps import Edit
+from napari_coseg.annotation.steps import Base, Edit
 from napari_coseg.types import CosegError
 
 #: Seconds that a program's end waits for the disk.
@@ -52,6 +52,7 @@ class Case(ObjectEdits, PixelEdits):
         on_saved: Callable[[bool], None] | None = None,
         on_trouble: Callable[[str | None], None] | None = None,
         objects: Mapping[int, ObjectRecord] | None = None,
+        run: Run | None = None,
     ) -> Case:
         """Open a journal, or begin one.
 
@@ -78,6 +79,9 @@ class Case(ObjectEdits, PixelEdits):
             it works again.
         objects : mapping, optional
             What is known of the objects in the labels of a new journal: class, score, model.
+        run : Run, optional
+            The model run that made the labels of a new journal: it begins empty then, and the run
+            is its first edit.
 
         Returns
         -------
@@ -102,19 +106,25 @@ class Case(ObjectEdits, PixelEdits):
                 write(window, given)
 
         journal = Journal(Path(path), identity, tuple(int(side) for side in labels.shape))
+        base: Base | None = None
+        made: Base | None = None
         try:
-            base = None
             if journal.begun:
                 table = restore(journal, labels, put)
             else:
                 base = take_in(labels, journal.grid, objects or {})
+                if run is not None:
+                    made, base = base, Base({}, {})
                 table = dict(base.objects)
-            return cls(State(journal, labels, put, table, base, on_saved, on_trouble))
+            case = cls(State(journal, labels, put, table, base, on_saved, on_trouble))
         except BaseException as error:
             journal.close()
             if isinstance(error, sqlite3.Error):
                 raise explained(error, Path(path)) from error
             raise
+        if made is not None and run is not None:
+            case._began_with(made, run)
+        return case
 
     # What is there.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from napari_coseg.annotation.chunks import Window
 from napari_coseg.annotation.steps import Edit
@@ -75,6 +76,25 @@ class Commit:
         if self.planes is None and (not self.prompts or self.mask.bits.shape[0] == 1):
             return (int(self.mask.origin[0]),) * len(self.prompts)
         raise ValueError("each prompt in a volume needs its plane")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a model over an image, as an edit.
+
+    Attributes
+    ----------
+    name : str
+        What the person reads.
+    model : str
+        "" where it is unknown.
+    settings : mapping
+        Of the model. No names of files: they can tell who the patient is.
+    """
+
+    name: str
+    model: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_coseg.annotation.change import Change
+from napari_coseg.annotation.change import Change, Run
 from napari_coseg.annotation.chunks import Patch, Window, read_labels, shape_of
 from napari_coseg.annotation.draft import compare, overlap
-from napari_coseg.annotation.records import ObjectRecord
+from napari_coseg.annotation.records import ObjectRecord, Row
 from napari_coseg.annotation.state import State
+from napari_coseg.annotation.steps import Base
 from napari_coseg.annotation.table import Tally
 from napari_coseg.types import CosegError
 
@@ -106,6 +107,7 @@ class PixelEdits:
         *,
         model: str = "",
         settings: Mapping[str, Any] | None = None,
+        before: npt.NDArray[Any] | None = None,
     ) -> Change:
         """Take in a whole model run as one edit.
 
@@ -120,6 +122,8 @@ class PixelEdits:
             What the person reads.
         model, settings
             For the journal.
+        before : ndarray of integers, optional
+            All labels as they were, where the layer has the new ones already.
 
         Raises
         ------
@@ -143,7 +147,23 @@ class PixelEdits:
                 after = read_labels(values, part.in_window)
                 if int(after.max()) > state.largest:
                     state.checked(int(after.max()))
-                patches += compare(state.grid, part.window, state.read(part.window), after, tally)
-        state.show(patches, True)
+                old = (
+                    state.read(part.window) if before is None else read_labels(before, part.window)
+                )
+                patches += compare(state.grid, part.window, old, after, tally)
+        if before is None:
+            state.show(patches, True)
         rows = tally.rows(state.objects, objects, state.read, "model")
         return state.done("run", name, patches, rows, in_layer=True, model=model, settings=settings)
+
+    def _began_with(self, made: Base, run: Run) -> None:
+        """Make the first edit of a journal that is empty: a run, whose pixels are in the layer."""
+        grid = self._state.grid
+        patches = [
+            Patch(chunk, grid.chunk_window(chunk), b"", after)
+            for chunk, after in made.chunks.items()
+        ]
+        rows: dict[int, Row] = {label: (None, record) for label, record in made.objects.items()}
+        self._state.done(
+            "run", run.name, patches, rows, in_layer=True, model=run.model, settings=run.settings
+        )

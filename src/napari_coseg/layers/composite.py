@@ -64,6 +64,11 @@ class Channel:
             table = values[:, None] * colour
         return cls(low, high, (table * 255).astype(np.float32))
 
+    def same(self, other: Channel) -> bool:
+        """Whether another channel is shown in the same way."""
+        limits = (self.low, self.high) == (other.low, other.high)
+        return limits and np.array_equal(self.table, other.table)
+
     def coloured(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return the light of some pixels, a new last axis for colour; none where NaN is."""
         # 16 bits fit float32.
@@ -229,6 +234,19 @@ class Composite(Stack):
 def can_mix(stack: Stack) -> bool:
     """Whether a stack has an axis of channels whose colours can be told apart."""
     return stack.channel is not None and 2 <= stack.length(stack.channel) <= MOST_CHANNELS
+
+
+def same_look(one: Stack, other: Stack) -> bool:
+    """Whether two stacks are read as the same pictures."""
+    if (one.mpp, one.rgb, one.levels[0] is other.levels[0]) != (other.mpp, other.rgb, True):
+        return False
+    if not isinstance(one, Composite) or not isinstance(other, Composite):
+        return type(one) is type(other)
+    return (
+        (one.mixed, len(one.channels)) == (other.mixed, len(other.channels))
+        and all(a.same(b) for a, b in zip(one.channels, other.channels, strict=True))
+        and all(a.levels[0] is b.levels[0] for a, b in zip(one.parts, other.parts, strict=True))
+    )
 
 
 def _colours(count: int) -> tuple[tuple[int, int, int], ...]:

@@ -13,8 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels
 
+from napari_coseg.layers.placing import lay_on
+from napari_coseg.layers.tuples import METADATA
 from napari_coseg.types import Mask
 
+#: Role of the layer of the mask to come, in its metadata.
+PREVIEW_ROLE = "preview"
 #: Longest side in pixels of the window, unless a mask is longer.
 WINDOW = 1024
 #: Pixels that change at once up to which napari redraws these alone, by a list of all of them.
@@ -57,6 +61,7 @@ class Preview:
         self.layer: Any = Labels(
             self._empty(tuple(min(length, WINDOW) for length in self._lengths)),
             name=name,
+            metadata={METADATA: {"role": PREVIEW_ROLE}},
             opacity=0.5,
             colormap={None: colour, 0: "transparent", 1: colour},
             **placed,
@@ -83,6 +88,11 @@ class Preview:
             self._redraw(mask)
         else:
             self._move(mask, origin)
+
+    def follow(self) -> None:
+        """Lie where the image lies now."""
+        lay_on(self.layer, self._image)
+        self.layer.translate = self._translate(self._origin)
 
     def _origin_for(self, mask: Mask, plane: Full) -> Full | None:
         """Return where the window must lie to hold a mask, None where it holds it already."""

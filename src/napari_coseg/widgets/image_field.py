@@ -68,7 +68,9 @@ class ImageField(QComboBox):
         kept = [layer for layer in before if layer in images]
         active = self._viewer.layers.selection.active
         if kept:
-            self.setCurrentIndex(self._row_of(kept[0]))
+            # Of channels one may have been hidden: the others are still seen as a picture.
+            seen = [layer for layer in kept if layer.visible]
+            self.setCurrentIndex(self._row_of((seen or kept)[0]))
         elif active in images:
             self.setCurrentIndex(self._row_of(active))
         elif images:

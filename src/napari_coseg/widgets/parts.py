@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QCoreApplication, QEvent, QEventLoop, Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QMainWindow, QSizePolicy, QWidget
 
 
@@ -29,6 +31,21 @@ class Dock(QWidget):
             self.let_go()
         handled: bool = super().event(event)
         return handled
+
+
+def wait_for(over: Callable[[], bool], seconds: float) -> bool:
+    """Wait until something is over, for some seconds at most; return whether it is.
+
+    The window is drawn meanwhile, and answers of threads are heard; clicks and keys wait.
+    """
+    flags = QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents
+    end = time.monotonic() + seconds
+    while not over():
+        if time.monotonic() > end:
+            return False
+        QCoreApplication.processEvents(flags, 20)
+        time.sleep(0.005)
+    return True
 
 
 def focus_canvas(widget: QWidget) -> None:

@@ -136,12 +136,15 @@ class PromptAsker(QObject):
             self._drop(self._preview)
             self._preview = None
 
-    def cancel(self) -> int:
-        """Hear nothing more of anything that was asked; return how many questions these were."""
-        count = len(self._pending)
-        for question, _ in list(self._pending.values()):
+    @property
+    def questions(self) -> list[Question]:
+        """What was asked and has no answer yet."""
+        return [question for question, _ in self._pending.values()]
+
+    def cancel(self) -> None:
+        """Hear nothing more of anything that was asked."""
+        for question in self.questions:
             self._drop(question)
-        return count
 
     def _drop(self, question: Question) -> None:
         known = self._pending.pop(id(question), None)

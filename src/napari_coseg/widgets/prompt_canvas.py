@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari.layers import Points, Shapes
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_coseg.layers.placing import lay_on
 from napari_coseg.layers.preview import Preview
 from napari_coseg.types import Mask, Prompt
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 #: What the mouse draws.
 TOOLS = ("box", "points", "scribble", "lasso", "select")
-#: Name of the layer of the mask to come.
-PREVIEW_NAME = "Preview"
 #: Colours that neither stains nor classes have.
 PREVIEW, DRAWN = "#b4ff00", "#ffe600"
 POSITIVE, NEGATIVE = "#00c853", "#ff1744"
@@ -164,6 +163,15 @@ class PromptCanvas(QObject):
             half = self._preview is not None and layer is self._preview.layer
             layer.opacity = 0.0 if hidden else (0.5 if half else 1.0)
 
+    def follow(self) -> None:
+        """Lie where the image lies now."""
+        for layer in (self._shapes, self._points):
+            if layer is not None:
+                lay_on(layer, self._image)
+        if self._preview is not None:
+            self._preview.follow()
+        self._on_zoom()
+
     def let_go(self) -> None:
         """Take the layers away, and hear no more of the viewer."""
         self._viewer.layers.selection.events.active.disconnect(self._on_active)
@@ -185,7 +193,7 @@ class PromptCanvas(QObject):
             "axis_labels": image.axis_labels,
         }
         ndim = image.ndim
-        self._preview = Preview(image, self._axes, PREVIEW_NAME, PREVIEW, placed)
+        self._preview = Preview(image, self._axes, "Preview", PREVIEW, placed)
         self._shapes = Shapes(
             None,
             ndim=ndim,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, Signal
 
 from napari_coseg.annotation.change import Change
 from napari_coseg.layers.sheet import Alignment
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.prompt_form import PromptForm
+from napari_coseg.widgets.prompt_opening import INSTANT, Opening, Waiting
 from napari_coseg.widgets.prompt_place import PromptPlace
 from napari_coseg.widgets.prompt_target import Target
 
@@ -28,7 +30,11 @@ class Desk(QObject):
     Attributes
     ----------
     target : Target or None
-        None until there is something to keep.
+        None until there is something to keep, and while it is being read.
+    opening : Opening or None
+        While it is being read.
+    turn : int
+        Another one for each layer that was turned to.
     said : Signal
         A sentence for the person.
     opened : Signal
@@ -50,6 +56,10 @@ class Desk(QObject):
         self.form = form
         self.place = PromptPlace(viewer)
         self.target: Target | None = None
+        self.opening: Opening | None = None
+        self.turn = 0
+        self._offset: tuple[float, ...] = ()
+        self._reading = threading.Lock()
         self._new_wanted = False
         self.place.found.connect(self._on_found)
         form.target_chosen.connect(self._on_chosen)
@@ -70,21 +80,64 @@ class Desk(QObject):
         self.place.look_at(choice)
         self.fill()
 
-    def need(self) -> Target | None:
-        """Return the layer that objects go into; a new one is made where there is none."""
-        if self.target is None:
-            self._open(None)
-        return self.target
+    @property
+    def waiting(self) -> int:
+        """How many objects wait for a layer that is being read."""
+        return 0 if self.opening is None else self.opening.waiting
 
-    def alignment(self, index: tuple[int, ...] | None = None) -> Alignment | None:
-        """Return where a plane of the image lies on the layer, None where it does not."""
+    def with_target(
+        self,
+        act: Callable[[Target], bool],
+        missed: Callable[[], None] = lambda: None,
+        count: int = 1,
+    ) -> bool:
+        """Do something to the layer that objects go into; a new one is made where there is none.
+
+        Parameters
+        ----------
+        act : callable
+            Returns whether it was done.
+        missed : callable
+            Called where it waited for the layer, and was not done then.
+        count : int
+            Objects that are kept by it.
+
+        Returns
+        -------
+        bool
+            Whether it was done, or will be as soon as the layer is read.
+        """
+        if self.target is None and self.opening is None:
+            self._open(None)
+        if self.target is not None:
+            return act(self.target)
+        if self.opening is None:
+            return False
+        self.opening.wait(Waiting(act, missed, count))
+        self.said.emit(self._reading_words())
+        return True
+
+    def alignment(self) -> Alignment | None:
+        """Return where the image's plane lies on the layer, None where it does not."""
         if self.target is None or self.place.stack is None:
             return None
         try:
-            return self.place.alignment(self.target, index)
+            return self.place.alignment(self.target)
         except CosegError as error:
             self.said.emit(str(error))
             return None
+
+    def check_place(self) -> None:
+        """Say so where the layer does not lie on the image as it did."""
+        if self.target is None or self.alignment() is None:
+            return
+        before, self._offset = self._offset, self.place.offset(self.target.layer)
+        if self._offset != before:
+            name = self.target.layer.name
+            self.said.emit(
+                f"{self.place.image.name} was moved, and {name} was not: move it too, or take a "
+                "new layer."
+            )
 
     def do(self, edit: Callable[[], Change | None]) -> Change | None:
         """Do an edit; what cannot be done is said."""
@@ -95,12 +148,17 @@ class Desk(QObject):
             return None
 
     def drop(self) -> None:
-        """Let go of the layer; all of it is in the journal."""
+        """Let go of the layer; all of it is in the journal, or will be once it is read."""
+        opening, self.opening = self.opening, None
+        if opening is not None:
+            self.turn += 1
+            self._hear_data(opening.target, False)
+            opening.leave()
         if self.target is None:
             return
+        self.turn += 1
         target, self.target = self.target, None
-        with suppress(TypeError, ValueError, RuntimeError):
-            target.layer.events.data.disconnect(self._on_data)
+        self._hear_data(target, False)
         try:
             self.dropped.emit(target.layer)
         finally:
@@ -112,15 +170,21 @@ class Desk(QObject):
         into.blockSignals(True)
         into.clear()
         into.addItem("New layer", ("new", None))
+        used = self.target if self.opening is None else self.opening.target
+        shown = False
         for layer in self.place.sheets():
             into.addItem(layer.name, ("layer", layer))
-            if self.target is not None and layer == self.target.layer:
+            if used is not None and layer == used.layer:
+                shown = True
                 into.setCurrentIndex(into.count() - 1)
-        known = None if self.target is None else self.target.path
+        known = None if used is None else used.path
+        shown = shown or (self.opening is not None and self.opening.fresh)
         for path in self.place.earlier():
-            if path != known:
+            if path != known or not shown:
                 words = time.strftime("%d %b %H:%M", time.localtime(_changed(path)))
                 into.addItem(f"Earlier work, {words}", ("journal", path))
+            if path == known and not shown:
+                into.setCurrentIndex(into.count() - 1)
         into.blockSignals(False)
 
     def keep_in(self, folder: Path) -> None:
@@ -142,15 +206,14 @@ class Desk(QObject):
         """Once the image is known, earlier work on it comes back by itself."""
         self.fill()
         earlier = self.place.earlier()
-        if earlier and self.target is None and not self._new_wanted:
-            self._open(earlier[0])
-            if self.target is not None:
-                count = len(self.target.case.objects)
-                self.said.emit(f"Your earlier work on this image is back: {count:,} objects.")
+        free = self.target is None and self.opening is None
+        if earlier and free and not self._new_wanted:
+            self._open(earlier[0], back=True)
 
     def _on_chosen(self) -> None:
         kind, what = self.form.into.currentData()
-        if kind == "layer" and self.target is not None and what == self.target.layer:
+        used = self.target if self.opening is None else self.opening.target
+        if used is not None and (what == used.layer if kind == "layer" else what == used.path):
             return
         self.drop()
         # A new layer comes with its first object.
@@ -161,36 +224,130 @@ class Desk(QObject):
             self._open(what)
         self.fill()
 
-    def _open(self, path: Path | None, layer: Any = None) -> None:
+    def _open(self, path: Path | None, layer: Any = None, *, back: bool = False) -> None:
+        """Open a layer: at once, or in a thread where it is large."""
         try:
-            target = self.place.open(path, layer)
+            target = self.place.prepare(path, layer)
+            if target.size <= INSTANT:
+                target.read()
         except CosegError as error:
-            show_warning(str(error))
-            self.fill()
+            self._on_refused(str(error))
             return
+        if target.size <= INSTANT:
+            self._begin(target, back)
+            return
+        self.opening = Opening(
+            target,
+            self._reading,
+            lambda opening: self._on_read(opening, back),
+            self._on_failed,
+            self._on_kept,
+        )
+        self._hear_data(target, True)
+        self.fill()
+        self.said.emit(self._reading_words())
+
+    def _begin(self, target: Target, back: bool) -> bool:
+        """Use a layer that was read; return whether that is possible."""
+        try:
+            target.begin()
+        except CosegError as error:
+            self._on_refused(str(error))
+            return False
+        self.place.show(target)
         self.target = target
+        self._offset = self.place.offset(target.layer)
         target.changed.connect(self.changed)
         target.saving.connect(self._on_saved)
         target.trouble.connect(self._on_trouble)
-        target.layer.events.data.connect(self._on_data)
+        self._hear_data(target, True)
         self.form.show_classes(target.classes)
         target.colour_by(self.form.by_object.isChecked())
         self.fill()
         self._on_saved(target.case.saved)
         self.opened.emit()
+        if back:
+            count = len(target.case.objects)
+            self.said.emit(f"Your earlier work on this image is back: {count:,} objects.")
+        return True
+
+    def _on_read(self, opening: Opening, back: bool) -> None:
+        self.opening = None
+        self._hear_data(opening.target, False)
+        waited = opening.waiting
+        if self._begin(opening.target, back):
+            opening.carry_out()
+            if not waited and not back:
+                self.said.emit(f"{opening.target.layer.name} is read.")
+        elif waited:
+            self._tell_lost(opening.give_up())
+
+    def _on_failed(self, opening: Opening) -> None:
+        # Why it cannot be read has been said.
+        lost = opening.give_up()
+        if opening is self.opening:
+            self.opening = None
+            self._hear_data(opening.target, False)
+            self.said.emit("")
+            self.fill()
+        self._tell_lost(lost)
+
+    def _on_kept(self, opening: Opening, done: int) -> None:
+        name = opening.target.layer.name
+        show_info(f"{name} is read, and the {_counted(done)} that waited for it are in it.")
+
+    def _on_refused(self, sentence: str) -> None:
+        show_warning(sentence)
+        self.fill()
+
+    def _reading_words(self) -> str:
+        assert self.opening is not None
+        words = f"Reading {self.opening.target.layer.name} …"
+        count = self.opening.waiting
+        return f"{words} {_counted(count)} will be kept in it." if count else words
+
+    def _tell_lost(self, count: int) -> None:
+        if count:
+            show_warning(f"{_counted(count).capitalize()} that waited for the layer: not kept.")
+
+    def _hear_data(self, target: Target, on: bool) -> None:
+        event = target.layer.events.data
+        if on:
+            event.connect(self._on_data)
+        else:
+            with suppress(TypeError, ValueError, RuntimeError):
+                event.disconnect(self._on_data)
 
     def _on_removed(self, event: Any) -> None:
-        if self.target is not None and event.value == self.target.layer:
+        if self.opening is not None and event.value == self.opening.target.layer:
+            self._tell_lost(self.opening.give_up())
+            self.drop()
+            self.said.emit("The layer is gone before it was read.")
+        elif self.target is not None and event.value == self.target.layer:
             self.drop()
             self.said.emit("The layer is gone; its objects are in the journal, under Into.")
         self.fill()
 
     def _on_data(self, event: object = None) -> None:
-        """Let go of a layer whose pixels were exchanged: what the journal holds is not theirs."""
-        if self.target is not None and not self.target.sheet.writing:
-            name = self.target.layer.name
+        """Take in that a layer's pixels were exchanged, or let go of it where they do not fit."""
+        if self.opening is not None:
+            # Read again from its beginning: nothing has been edited yet.
+            opening, self.opening = self.opening, None
+            self._hear_data(opening.target, False)
+            waiting = opening.hand_over()
+            opening.leave()
+            self._open(None, opening.target.layer)
+            for edit in waiting:
+                self.with_target(edit.act, edit.missed, edit.count)
+        elif self.target is not None and not self.target.sheet.writing:
+            name, words = self.target.layer.name, ""
+            try:
+                if self.target.take_pixels():
+                    return
+            except CosegError as error:
+                words = f" ({error})"
             self.drop()
-            self.said.emit(f"{name} has other pixels now: choose it again to go on with them.")
+            self.said.emit(f"{name} has other pixels now{words}: choose it again to go on.")
             self.fill()
 
     def _on_saved(self, saved: bool) -> None:
@@ -214,3 +371,7 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def _counted(count: int) -> str:
+    return "1 object" if count == 1 else f"{count:,} objects"

@@ -16,7 +16,7 @@ from napari_coseg.layers.areas import boxes_of_shapes
 from napari_coseg.layers.drawing import PLAIN
 from napari_coseg.types import CosegError
 from napari_coseg.weights.listing import prompt_models
-from napari_coseg.widgets.parts import Dock, focus_canvas
+from napari_coseg.widgets.parts import Dock, focus_canvas, wait_for
 from napari_coseg.widgets.preferences import (
     PROMPT_KEYS,
     prompt_keys,
@@ -29,7 +29,9 @@ from napari_coseg.widgets.prompt_desk import Desk
 from napari_coseg.widgets.prompt_drawing import Drawing
 from napari_coseg.widgets.prompt_editing import Editing
 from napari_coseg.widgets.prompt_form import PromptForm, readable
-from napari_coseg.widgets.prompt_target import words_for
+from napari_coseg.widgets.prompt_look import LookListener
+from napari_coseg.widgets.prompt_runs import Runs
+from napari_coseg.widgets.prompt_target import Target, words_for
 from napari_coseg.widgets.session import Session, shared_session
 from napari_coseg.widgets.shortcuts import Shortcuts, collisions
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 #: Objects in the list of the last ones.
 _LISTED = 50
+#: Seconds that closing the dock waits for masks that are on their way.
+_PATIENCE = 2.0
 
 
 class PromptDock(Dock):
@@ -69,6 +73,9 @@ class PromptDock(Dock):
         self.asker.device = preferences.device
         self.drawing = Drawing(self.desk, self.canvas, self.asker)
         self.editing = Editing(viewer, self.desk, self.drawing)
+        self.runs = Runs(viewer, self.desk)
+        self.look = LookListener()
+        self.look.changed.connect(self._on_look)
         self._actions = self._list_actions()
         self._connect()
         self.form.show_models(prompt_models())
@@ -134,12 +141,26 @@ class PromptDock(Dock):
             self.desk.target.layer.visible = not self._hidden
 
     def let_go(self) -> None:
-        """Write what waits, close the journal, take our layers away."""
+        """Keep what was committed, close the journal, take our layers away."""
+        if self._waiting:
+            self._say(f"{self._waiting:,} objects are still on their way …")
+            wait_for(lambda: not self._waiting, _PATIENCE)
+        self._tell_lost("The dock was closed")
+        if self.desk.waiting:
+            show_info(
+                f"{self.desk.waiting:,} objects are kept as soon as their layer is read: leave "
+                "napari open until then."
+            )
+        # Signals that still come find no fields any more.
+        for part in (self.desk, self.drawing, self.editing, self.canvas):
+            part.blockSignals(True)
         self._viewer.dims.events.current_step.disconnect(self._on_plane)
         self._viewer.dims.events.order.disconnect(self._on_plane)
         self.asker.cancel()
         self._shortcuts.let_go()
         self.form.image.let_go()
+        self.runs.let_go()
+        self.look.let_go()
         self.desk.let_go()
         self.canvas.let_go()
 
@@ -164,6 +185,7 @@ class PromptDock(Dock):
             "class": lambda: editing.set_class(self.form.class_id),
             "relabel": lambda: editing.relabel(self),
             "all_boxes": self._all_boxes,
+            "take_run": self.runs.take,
             "folder": self._choose_folder,
         }
 
@@ -200,26 +222,56 @@ class PromptDock(Dock):
                 self.asker.load()
 
     def _on_image(self) -> None:
-        place, layers = self.desk.place, self.form.image.layers
-        if layers and place.image == layers[0] and place.stack is not None:
-            levels = layers[0].data if layers[0].multiscale else (layers[0].data,)
-            if place.stack.levels[0] is levels[0]:
-                return
+        place, choice = self.desk.place, self.form.image.currentData()
+        if place.stands(choice):
+            parts = self.form.image.layers
+            self.look.hear(parts if place.image in parts else (*parts, place.image))
+            self.look.touch()
+            return
+        self.look.let_go()
         self.asker.drop_preview()
-        lost = self.asker.cancel()  # previews are no loss: the person sees them go
+        self._tell_lost("Another image")
+        self.asker.cancel()
         # Looking may have more to say at once: that earlier work is back, for example.
         self._say("")
-        self.desk.look_at(self.form.image.currentData())
+        self.desk.look_at(choice)
+        self.look.hear(self.form.image.layers)
         stack = place.stack
         self.canvas.draw_on(place.image, (-2, -1) if stack is None else stack.spatial)
         self.asker.look_at(None if stack is None else place.source())
         self.drawing.begin()
         if place.trouble:
             self._say(place.trouble)
-        if lost:
-            show_warning(f"Another image: {lost} objects that were being computed are not kept.")
         if self.canvas.tool is not None:
             self.take(self.canvas.tool if stack is not None else None)
+
+    def _on_look(self) -> None:
+        """Read and draw on the same image as it is shown now."""
+        place, choice = self.desk.place, self.form.image.currentData()
+        if not place.stands(choice):
+            self._on_image()
+            return
+        other, moved = place.look_again(choice)
+        if other:
+            self.asker.look_at(place.source())
+        if moved:
+            self.canvas.follow()
+            self._on_plane()
+            self.desk.check_place()
+        if other or moved:
+            self.drawing.look_again(other=other)
+
+    @property
+    def _waiting(self) -> int:
+        """Objects that were committed, and are not in the layer yet."""
+        return self.drawing.owed + self.desk.waiting
+
+    def _tell_lost(self, why: str) -> None:
+        """Say how many objects are lost; a preview is none: the person sees it go."""
+        lost = self.drawing.owed
+        if lost:
+            words = "1 object that was" if lost == 1 else f"{lost:,} objects that were"
+            show_warning(f"{why}: {words} still being computed: not kept.")
 
     def _on_plane(self, event: object = None) -> None:
         if not self.desk.place.follow():
@@ -248,16 +300,18 @@ class PromptDock(Dock):
         self._show()
 
     def _on_class_added(self, name: str) -> None:
-        target = self.desk.need()
-        if target is None:
-            return
+        self.desk.with_target(lambda target: self._add_class(target, name), count=0)
+
+    def _add_class(self, target: Target, name: str) -> bool:
         try:
             target.add_class(name)
         except CosegError as error:
             show_warning(str(error))
-            return
-        self.form.show_classes(target.classes)
-        self.form.choose_class(len(target.classes))
+            return False
+        if target is self.desk.target:
+            self.form.show_classes(target.classes)
+            self.form.choose_class(len(target.classes))
+        return True
 
     def _on_by_object(self, on: bool) -> None:
         if self.desk.target is not None:

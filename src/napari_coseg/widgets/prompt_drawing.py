@@ -16,7 +16,7 @@ from napari_coseg.types import CosegError, Mask, Prompt
 from napari_coseg.widgets.prompt_asker import PromptAsker, Question
 from napari_coseg.widgets.prompt_canvas import Box, PromptCanvas
 from napari_coseg.widgets.prompt_desk import Desk
-from napari_coseg.widgets.prompt_target import size_words
+from napari_coseg.widgets.prompt_target import Target, size_words
 from napari_coseg.widgets.prompt_work import Context, Work
 from napari_coseg.worker.prompting import PromptAnswer
 
@@ -56,6 +56,17 @@ class Drawing(QObject):
     def idle(self) -> bool:
         """Whether no object is at work."""
         return not self.work.steps and self.work.label is None
+
+    @property
+    def owed(self) -> int:
+        """How many objects a person has committed whose masks are still on the way."""
+        owed = 0
+        for question in self._asker.questions:
+            if not isinstance(question.purpose, Work):
+                owed += len(question.prompts)
+            elif question.purpose.wanted is not None:
+                owed += 1
+        return owed
 
     def begin(self, work: Work | None = None) -> None:
         """Begin with another object; what was not committed is dropped."""
@@ -123,6 +134,15 @@ class Drawing(QObject):
             self.begin()
             self._say("")
 
+    def look_again(self, *, other: bool) -> None:
+        """Show the object at work where it lies now; ask again where the model saw `other` values.
+
+        A mask that is there stays until the next stroke.
+        """
+        if other and self.work.asked:
+            self._ask()
+        self._canvas.preview(self.work.mask)
+
     def back(self) -> None:
         """Take the last stroke back."""
         self.work.back()
@@ -149,8 +169,16 @@ class Drawing(QObject):
         return self.work is not work
 
     def _context(self) -> Context:
-        desk = self._desk
-        return Context(desk.target, desk.place.index, desk.form.class_id, self._asker.model)
+        desk, form, place = self._desk, self._desk.form, self._desk.place
+        return Context(
+            desk.turn,
+            place.image,
+            place.stack,
+            place.index,
+            form.class_id,
+            self._asker.model,
+            form.protect.isChecked(),
+        )
 
     def _take(self, work: Work) -> None:
         self.work = work
@@ -238,22 +266,31 @@ class Drawing(QObject):
         if not found:
             self._say("Nothing was found in these boxes.")
             return
-        target = self._desk.need()
-        alignment = None if target is None else self._desk.alignment(context.index)
-        if target is None or alignment is None:
-            return
-        items = [
-            self._item(alignment, a.mask, p, a.stability, None, context.class_id, context.model)
-            for p, a in found
-        ]
-        protect = self._desk.form.protect.isChecked()
-        change = self._desk.do(lambda: target.commit(items, protect=protect))
-        if change is not None:
-            left, empty = len(change.left_out), len(answers) - len(found)
-            words = f"{len(items) - left:,} objects from {len(answers):,} boxes."
-            if empty or left:
-                words += f" {empty:,} found nothing, {left:,} lay on other objects."
-            self._say(words)
+        nothing = len(answers) - len(found)
+        self._desk.with_target(
+            lambda target: self._keep_many(target, context, found, nothing), count=len(found)
+        )
+
+    def _keep_many(
+        self,
+        target: Target,
+        context: Context,
+        found: Sequence[tuple[Prompt, PromptAnswer]],
+        nothing: int,
+    ) -> bool:
+        alignment = self._alignment(target, context)
+        if alignment is None:
+            return False
+        items = [self._item(alignment, a.mask, p, a.stability, None, context) for p, a in found]
+        change = self._desk.do(lambda: target.commit(items, protect=context.protect))
+        if change is None:
+            return False
+        left = len(change.left_out)
+        words = f"{len(items) - left:,} objects from {len(items) + nothing:,} boxes."
+        if nothing or left:
+            words += f" {nothing:,} found nothing, {left:,} lay on other objects."
+        self._say(words)
+        return True
 
     def _on_failed(self, question: Question, error: Exception) -> None:
         if isinstance(error, CosegError):
@@ -270,23 +307,31 @@ class Drawing(QObject):
         self.changed.emit()
 
     def _commit(self, work: Work, context: Context) -> bool:
-        """Keep an object; return whether it is kept. Else a sentence has said why not."""
-        # First the layer: before it is there, nothing lies on it.
-        target, mask = self._desk.need(), work.mask
-        if target is None or mask is None:
+        """Keep an object; return whether it is kept, or will be. Else a sentence has said why."""
+        if work.mask is None:
             return False
-        if context.target is not None and context.target is not target:
+        if context.turn != self._desk.turn:
             self._say("Another layer was chosen before the mask came: the object was not kept.")
             return False
-        alignment = self._desk.alignment(context.index)
-        if alignment is None:
+        return self._desk.with_target(
+            lambda target: self._keep(target, work, context),
+            lambda: self._back_again(work, context),
+        )
+
+    def _keep(self, target: Target, work: Work, context: Context) -> bool:
+        alignment, mask = self._alignment(target, context), work.mask
+        if alignment is None or mask is None:
             return False
         score = float("nan") if work.answer is None else work.answer.stability
-        item = self._item(
-            alignment, mask, work.drawn, score, work.label, context.class_id, context.model
-        )
-        protect = self._desk.form.protect.isChecked()
-        return self._desk.do(lambda: target.commit([item], protect=protect)) is not None
+        item = self._item(alignment, mask, work.drawn, score, work.label, context)
+        return self._desk.do(lambda: target.commit([item], protect=context.protect)) is not None
+
+    def _alignment(self, target: Target, context: Context) -> Alignment | None:
+        try:
+            return target.alignment(context.image, context.stack, context.index)
+        except CosegError as error:
+            self._say(str(error))
+            return None
 
     def _item(
         self,
@@ -295,18 +340,17 @@ class Drawing(QObject):
         prompt: Prompt,
         score: float,
         label: int | None,
-        class_id: int,
-        model: str,
+        context: Context,
     ) -> Commit:
         plane = alignment.plane
         return Commit(
             alignment.mask_on_sheet(mask),
             label,
-            class_id,
+            context.class_id,
             score,
             (prompt,),
             None if plane is None else (plane,),
-            model,
+            context.model,
         )
 
     def _say(self, words: str) -> None:

@@ -279,6 +279,14 @@ class PromptForm(QWidget):
             )
         )
         inner.addWidget(
+            self._button(
+                "take_run",
+                "Take in the objects of a run",
+                "Objects that the Segment dock found come into the layer above, in one step. With "
+                "others protected, those that are there already are left out.",
+            )
+        )
+        inner.addWidget(
             self._button("folder", "Keep the journal in …", "Choose the folder of the journal.")
         )
         more.setVisible(False)

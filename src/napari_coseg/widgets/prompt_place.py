@@ -7,21 +7,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_coseg.annotation.identity import ImageIdentity, identify
 from napari_coseg.annotation.places import SUFFIX, Place, journal_place
 from napari_coseg.imaging.source import ImageSource
 from napari_coseg.layers.areas import plane_index
-from napari_coseg.layers.composite import can_mix
+from napari_coseg.layers.composite import can_mix, same_look
+from napari_coseg.layers.crowds import PICTURE
 from napari_coseg.layers.drawing import objects_layer
+from napari_coseg.layers.placing import place_of
 from napari_coseg.layers.planes import Stack
+from napari_coseg.layers.preview import PREVIEW_ROLE
 from napari_coseg.layers.results import role_of
 from napari_coseg.layers.sheet import Alignment
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.planning import stack_of
-from napari_coseg.widgets.prompt_canvas import PREVIEW_NAME
 from napari_coseg.widgets.prompt_target import Target
 
 if TYPE_CHECKING:
@@ -50,9 +53,14 @@ class PromptPlace(QObject):
         self.identity: ImageIdentity | None = None
         self.folder: Path | None = None
         self.trouble = ""
+        self._given: set[Path] = set()
+        self._parts: tuple[Any, ...] = ()
+        self._where: tuple[Any, ...] = ()
+        self._pixels: Any = None
         self._asked: Future[ImageIdentity] | None = None
         self._placed: tuple[tuple[ImageIdentity, Path | None, Path | None], Place] | None = None
-        self._identified.connect(self._on_identified)
+        # Later, even where it is known at once: whoever looks at the image is not done yet.
+        self._identified.connect(self._on_identified, Qt.ConnectionType.QueuedConnection)
 
     def look_at(self, choice: Any) -> None:
         """Look at another image.
@@ -66,20 +74,57 @@ class PromptPlace(QObject):
         if choice is None:
             return
         try:
-            stack = stack_of(choice, mix=False)
-            if can_mix(stack) and not hasattr(choice, "layers"):
-                stack = stack_of(choice, mix=True)
+            stack = _stack_of(choice)
         except CosegError as error:
             self.trouble = str(error)
             return
-        self.image = choice.layers[0] if hasattr(choice, "layers") else choice
-        self.stack = stack
+        self._parts = _parts_of(choice)
+        self.image = self._parts[0]
+        self.stack, self._where = stack, place_of(self.image)
+        self._pixels = _finest(self.image)
         self.follow()
         level = stack.levels[0]
         # Pixels may lie on a disk or behind a network: the GUI does not wait for them.
         asked = self._readers.submit(identify, level)
         self._asked = asked
         asked.add_done_callback(self._tell)
+
+    def stands(self, choice: Any) -> bool:
+        """Whether a choice is the same image still, though it may look otherwise or lie elsewhere.
+
+        Channels of one picture are: whichever of them are shown, objects lie on the same pixels.
+        """
+        if choice is None or self.stack is None or self.image not in self._viewer.layers:
+            return False
+        parts = _parts_of(choice)
+        shared = any(part in self._parts for part in parts)
+        if not shared or _finest(self.image) is not self._pixels:
+            return False
+        try:
+            stack = _stack_of(choice)
+        except CosegError:
+            return False
+        return (
+            stack.spatial == self.stack.spatial
+            and stack.axes == self.stack.axes
+            and stack.shape == self.stack.shape
+            and (self.image in parts or place_of(parts[0]) == place_of(self.image))
+        )
+
+    def look_again(self, choice: Any) -> tuple[bool, bool]:
+        """Look again at the image that stands.
+
+        Returns
+        -------
+        pair of bool
+            Whether prompts read other values now, and whether the image lies elsewhere.
+        """
+        before, where = self.stack, self._where
+        assert before is not None
+        # The layer by which the image is known stays, even where it is not shown now.
+        self._parts, self.stack = _parts_of(choice), _stack_of(choice)
+        self._where = place_of(self.image)
+        return not same_look(before, self.stack), where != self._where
 
     def follow(self) -> bool:
         """Look at the plane that the sliders are at; return whether it is another one."""
@@ -108,8 +153,7 @@ class PromptPlace(QObject):
             layer
             for layer in self._viewer.layers
             if isinstance(layer, Labels)
-            and layer.name != PREVIEW_NAME
-            and role_of(layer) != "regions"
+            and role_of(layer) not in ("regions", PICTURE, PREVIEW_ROLE)
         ]
 
     def journal(self) -> Place:
@@ -145,8 +189,8 @@ class PromptPlace(QObject):
         except OSError:
             return []
 
-    def open(self, path: Path | None, layer: Any = None) -> Target:
-        """Open a layer for objects.
+    def prepare(self, path: Path | None, layer: Any = None) -> Target:
+        """Return a layer for objects, which is still to be read.
 
         Parameters
         ----------
@@ -158,7 +202,7 @@ class PromptPlace(QObject):
         Raises
         ------
         CosegError
-            If the journal or the layer cannot be used.
+            If the layer cannot be used, or there is no place for the journal.
         """
         if self.stack is None:
             raise CosegError(self.trouble or "Open an image first.")
@@ -166,12 +210,15 @@ class PromptPlace(QObject):
         chosen = path or self._free(place.path)
         made = layer if layer is not None else objects_layer(self.image, self.stack)
         assert self.identity is not None
-        target = Target(made, chosen, self.identity)
-        if layer is None:
+        return Target(made, chosen, self.identity)
+
+    def show(self, target: Target) -> None:
+        """Put a new layer into the viewer."""
+        layers = self._viewer.layers
+        if target.layer not in layers:
             # Below what is drawn for the next object, so that this is seen.
-            above = [i for i, la in enumerate(self._viewer.layers) if la.name == PREVIEW_NAME]
-            self._viewer.layers.insert(above[0] if above else len(self._viewer.layers), made)
-        return target
+            above = [i for i, la in enumerate(layers) if role_of(la) == PREVIEW_ROLE]
+            layers.insert(above[0] if above else len(layers), target.layer)
 
     def alignment(self, target: Target, index: tuple[int, ...] | None = None) -> Alignment:
         """Return where a plane, by default the one that is seen, lies on the target's layer.
@@ -184,6 +231,13 @@ class PromptPlace(QObject):
         assert self.stack is not None
         return target.alignment(self.image, self.stack, self.index if index is None else index)
 
+    def offset(self, layer: Any) -> tuple[float, ...]:
+        """Return where the image's first pixel lies in a layer."""
+        if self.image is None or layer.ndim > self.image.ndim:
+            return ()
+        world = np.asarray(self.image.data_to_world((0,) * self.image.ndim), float)
+        return tuple(np.round(layer.world_to_data(world[-layer.ndim :]), 2).tolist())
+
     def let_go(self) -> None:
         """End what is under way."""
         self._asked = None
@@ -193,17 +247,16 @@ class PromptPlace(QObject):
         path = getattr(getattr(self.image, "source", None), "path", None)
         return Path(path) if path and Path(path).exists() else None
 
-    @staticmethod
-    def _free(path: Path) -> Path:
-        """Return a name that no earlier work has."""
-        if not path.exists():
-            return path
+    def _free(self, path: Path) -> Path:
+        """Return a name that no other work has, even where its file is still to be made."""
         stamp = time.strftime("%Y%m%d-%H%M%S")
         stem = path.name.removesuffix(SUFFIX)
-        chosen, number = path.with_name(f"{stem}.{stamp}{SUFFIX}"), 1
-        while chosen.exists():
+        chosen, number = path, 0
+        while chosen.exists() or chosen in self._given:
             number += 1
-            chosen = path.with_name(f"{stem}.{stamp}-{number}{SUFFIX}")
+            more = f"-{number}" if number > 1 else ""
+            chosen = path.with_name(f"{stem}.{stamp}{more}{SUFFIX}")
+        self._given.add(chosen)
         return chosen
 
     def _tell(self, future: Future[ImageIdentity]) -> None:
@@ -221,3 +274,27 @@ class PromptPlace(QObject):
         else:
             self.trouble = str(error)
         self.found.emit()
+
+
+def _parts_of(choice: Any) -> tuple[Any, ...]:
+    """Return the layers of a choice, the lowest first."""
+    return tuple(choice.layers) if hasattr(choice, "layers") else (choice,)
+
+
+def _finest(layer: Any) -> Any:
+    """Return the pixels of a layer, of a pyramid the finest."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def _stack_of(choice: Any) -> Stack:
+    """Return a choice as pixels; channels are mixed.
+
+    Raises
+    ------
+    CosegError
+        If it is no image, or its pixels are not square.
+    """
+    stack = stack_of(choice, mix=False)
+    if can_mix(stack) and not hasattr(choice, "layers"):
+        stack = stack_of(choice, mix=True)
+    return stack

@@ -8,17 +8,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_coseg.annotation.case import Case
-from napari_coseg.annotation.change import Change, Commit
+from napari_coseg.annotation.change import Change, Commit, Run
 from napari_coseg.annotation.identity import ImageIdentity
 from napari_coseg.annotation.records import ObjectRecord
-from napari_coseg.layers.drawing import add_class, classes_of, known_objects, set_classes
+from napari_coseg.layers.drawing import add_class, classes_of, set_classes
 from napari_coseg.layers.object_table import ObjectTable
+from napari_coseg.layers.pixels import SheetPixels, SheetWriter
 from napari_coseg.layers.sheet import Alignment, Sheet, Window
 from napari_coseg.layers.strokes import StrokeListener
 from napari_coseg.types import ClassTable, CosegError
+from napari_coseg.widgets.prompt_known import fits, known_records, made_by
 
 #: Milliseconds after the last edit until napari is handed the table, and where there are many
 #: objects, until it is handed that and the colours: it takes them whole.
@@ -27,6 +30,9 @@ _SOON, _LATER, _MANY = 60, 250, 3000
 
 class Target(QObject):
     """A Labels layer with a journal.
+
+    Before it is used it is opened: by `read`, which may take long and may be called in another
+    thread, and then by `begin`. What a person paints meanwhile becomes an edit.
 
     Parameters
     ----------
@@ -38,6 +44,8 @@ class Target(QObject):
 
     Attributes
     ----------
+    case : Case
+        Once it is read.
     changed : Signal
         After every edit, undo and redo: the `Change`.
     saving : Signal
@@ -48,7 +56,7 @@ class Target(QObject):
     Raises
     ------
     CosegError
-        If the layer cannot be drawn on or the journal not be used.
+        If the layer cannot be drawn on.
     """
 
     changed = Signal(object)
@@ -61,32 +69,16 @@ class Target(QObject):
         self.path = path
         self.sheet = Sheet(layer)
         self.by_object = False
-        known = {
-            one.label: ObjectRecord(
-                one.label,
-                one.class_id,
-                one.score,
-                origin="model" if one.model else "file",
-                model=one.model,
-            )
-            for one in known_objects(layer)
-        }
-        self.case = Case.open(
-            path,
-            identity,
-            self.sheet.labels,
-            write=self.sheet.write,
-            # Called in the writer's thread: signals cross to the GUI's by themselves.
-            on_saved=self.saving.emit,
-            on_trouble=self.trouble.emit,
-            objects=known,
-        )
-        try:
-            self._recall_classes()
-            self._table = ObjectTable(self.sheet, self.case.objects)
-        except BaseException:
-            self.case.close()
-            raise
+        self.case: Case
+        self._identity = identity
+        self._pixels = SheetPixels(self.sheet)
+        self._write = SheetWriter(self.sheet)
+        # Here, and not in the thread that reads: a layer is asked in the GUI's.
+        self._known = known_records(layer)
+        self._run = made_by(layer)
+        # What the layer held last: another array is told of after it has taken its place.
+        self._array = layer.data
+        self._begun = False
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.timeout.connect(self.hand_over)
@@ -94,8 +86,59 @@ class Target(QObject):
         self._painted: list[Window | None] = []
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._take_strokes)
+        self._soon.timeout.connect(self.catch_up)
         self._strokes = StrokeListener(self.sheet, self._on_stroke)
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return int(self.sheet.labels.size)
+
+    def read(self) -> None:
+        """Open the journal, in any thread; all pixels are read.
+
+        Raises
+        ------
+        CosegError
+            If the journal cannot be used.
+        StoppedError
+            If `stop` was called meanwhile.
+        """
+        self.case = Case.open(
+            self.path,
+            self._identity,
+            self._pixels,
+            write=self._write,
+            # Called in the writer's thread: signals cross to the GUI's by themselves.
+            on_saved=self.saving.emit,
+            on_trouble=self.trouble.emit,
+            objects=self._known,
+            run=self._run,
+        )
+
+    def stop(self) -> None:
+        """Let `read` end where it is: the layer is not wanted any more."""
+        self._pixels.stopped = True
+        self._soon.stop()
+        self._strokes.let_go()
+
+    def begin(self) -> None:
+        """Show what was read; from here on there are edits.
+
+        Raises
+        ------
+        CosegError
+            If the journal is damaged; it is closed then.
+        """
+        try:
+            self._recall_classes()
+            self._table = ObjectTable(self.sheet, self.case.objects)
+        except BaseException:
+            self.stop()
+            self.case.close()
+            raise
+        self._write.shown = self._begun = True
+        self.catch_up()
         self._show()
 
     @property
@@ -133,6 +176,20 @@ class Target(QObject):
         """Return what is known of an object, None where there is none."""
         return self.case.objects.get(label)
 
+    def edit(self, edit: Callable[[], Change]) -> Change:
+        """Carry out an edit of the case, and show it.
+
+        Raises
+        ------
+        CosegError
+            If it cannot be done; nothing has changed then.
+        """
+        self.catch_up()
+        with self._write.together():
+            change = edit()
+        self._told(change)
+        return change
+
     def commit(self, items: Sequence[Commit], *, protect: bool, name: str | None = None) -> Change:
         """Commit objects as one step; those that keep no pixel are left out.
 
@@ -141,29 +198,67 @@ class Target(QObject):
         CosegError
             If none keeps one.
         """
-        return self._edit(
+        return self.edit(
             lambda: self.case.commit_many(items, protect=protect, strict=False, name=name)
         )
 
     def delete(self, labels: Sequence[int]) -> Change:
         """Delete objects."""
-        return self._edit(lambda: self.case.delete(labels))
+        return self.edit(lambda: self.case.delete(labels))
 
     def merge(self, labels: Sequence[int]) -> Change:
         """Make one object of several."""
-        return self._edit(lambda: self.case.merge(labels))
+        return self.edit(lambda: self.case.merge(labels))
 
     def split(self, label: int, line: Any) -> Change:
         """Part an object along a line on the sheet."""
-        return self._edit(lambda: self.case.split(label, line))
+        return self.edit(lambda: self.case.split(label, line))
 
     def relabel(self, label: int, new: int) -> Change:
         """Give an object another id."""
-        return self._edit(lambda: self.case.relabel(label, new))
+        return self.edit(lambda: self.case.relabel(label, new))
 
     def set_class(self, labels: Sequence[int], class_id: int) -> Change:
         """Set the class of objects."""
-        return self._edit(lambda: self.case.set_class(labels, class_id))
+        return self.edit(lambda: self.case.set_class(labels, class_id))
+
+    def take_pixels(self) -> bool:
+        """Take in, as one step, that the layer was handed other pixels.
+
+        Returns
+        -------
+        bool
+            False where they do not fit what the journal holds: it has to be closed then.
+
+        Raises
+        ------
+        CosegError
+            If the journal cannot be read now, or an id does not fit.
+        """
+        before, now = self._array, self.layer.data
+        if not fits(before, now):
+            return False
+        self._array = now
+        run, told = made_by(self.layer), known_records(self.layer)
+        if run is None or run == self._run:
+            run, told = Run(f"other pixels of {self.layer.name}"), {}
+        if self._painted or np.shares_memory(before, now):
+            # What it was before is in the journal alone.
+            self._painted = []
+            change = self.case.catch_up(None, name=run.name)
+        else:
+            old = before.reshape(self.sheet.labels.shape)
+            change = self.case.adopt(
+                self.sheet.labels,
+                told,
+                run.name,
+                model=run.model,
+                settings=run.settings,
+                before=old,
+            )
+        self._run = made_by(self.layer)
+        self._told(change)
+        return True
 
     def undo(self) -> Change | None:
         """Take the last edit back; None where there is none."""
@@ -211,12 +306,13 @@ class Target(QObject):
         """Write what waits, close the journal, and hear no more."""
         self._soon.stop()
         try:
-            self._take_strokes()
+            self.catch_up()
             self._strokes.let_go()
             if self._later.isActive():
                 self.hand_over()
         finally:
             self._later.stop()
+            self._begun = False
             self.case.close()
 
     def _on_stroke(self, window: Window | None) -> None:
@@ -224,7 +320,10 @@ class Target(QObject):
         self._painted.append(window)
         self._soon.start(0)
 
-    def _take_strokes(self) -> None:
+    def catch_up(self) -> None:
+        """Make edits of what was painted."""
+        if not self._begun:
+            return
         windows, self._painted = self._painted, []
         for window in windows:
             try:
@@ -232,15 +331,10 @@ class Target(QObject):
             except CosegError as error:
                 self.trouble.emit(str(error))
 
-    def _edit(self, edit: Callable[[], Change]) -> Change:
-        self._take_strokes()
-        change = edit()
-        self._told(change)
-        return change
-
     def _maybe(self, step: Callable[[], Change | None]) -> Change | None:
-        self._take_strokes()
-        change = step()
+        self.catch_up()
+        with self._write.together():
+            change = step()
         if change is not None:
             self._told(change)
         return change

@@ -22,18 +22,26 @@ class Context:
 
     Attributes
     ----------
-    target : Any
-        The layer under its journal; None for one that does not exist yet.
+    turn : int
+        The desk's: another one for each layer that objects go into.
+    image : Image layer
+    stack : Stack
+        The same as pixels.
     index : tuple of int
         The plane of the image.
     class_id : int
     model : str
+    protect : bool
+        Whether objects that are there keep their pixels.
     """
 
-    target: Any
+    turn: int
+    image: Any
+    stack: Any
     index: tuple[int, ...]
     class_id: int
     model: str
+    protect: bool
 
 
 @dataclass(frozen=True)
