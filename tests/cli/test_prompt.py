@@ -150,6 +150,33 @@ def test_one_table_for_several_images(
     assert not (out / "c_instances.tif").exists()
 
 
+def test_shards_do_their_part(
+    image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in "abcd":
+        (folder / f"{name}.png").write_bytes(image.read_bytes())
+    boxes = tmp_path / "many.csv"
+    rows = [f"{name},1,10,10,40,40,{kind}" for name, kind in zip("acd", "xyz", strict=True)]
+    boxes.write_text("\n".join(["image,label,row0,column0,row1,column1,class", *rows]))
+    words = (folder, "--out", out, "--boxes", boxes, "--shard")
+    # Parts are parts of the images with prompts: b, which has none, takes no place among them.
+    assert prompt(*words, "1/2") == 0
+    assert sorted(path.name for path in out.glob("*.geojson")) == ["a.geojson", "d.geojson"]
+    assert prompt(*words, "2/2") == 0
+    assert (out / "c.geojson").is_file()
+    # Classes have the same ids in every part.
+    kinds = {name: pd.read_csv(out / f"{name}_objects.csv").loc[0, "class"] for name in "acd"}
+    assert kinds == {"a": 1, "c": 2, "d": 3}
+    run = json.loads((out / "run.json").read_text("utf-8"))
+    assert set(run["images"]) == {"a", "c", "d"}
+    assert prompt(*words, "4/4") == 0
+    assert "No image in this part" in capsys.readouterr().out
+    assert prompt(*words, "1/1") == 0
+    assert "3 skipped" in capsys.readouterr().out
+
+
 def test_a_failure_is_listed_and_the_rest_is_done(
     image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,6 +247,7 @@ def test_without_a_model(
         ([], "give --boxes, --points or both"),
         (["--size", "0"], "positive number of pixels"),
         (["--mpp", "-1"], "positive number of µm"),
+        (["--shard", "3/2"], "A shard is written i/n"),
     ],
 )
 def test_senseless_wishes_start_nothing(
