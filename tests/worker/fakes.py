@@ -60,7 +60,10 @@ class FakeEngine:
                 mask = Mask((int(row) - 2, int(column) - 2), np.ones((5, 5), bool))
             crop = job.pull(0, 0, 1, 1)  # as the real one, it looks at the image
             assert crop.shape == (1, 1, 3)
-            answers.append(PromptAnswer(mask, 0.9, (0.0, 0.0, 64.0, 64.0), False))
+            # How sure it is, is what it sees at the coarsest level.
+            level = len(wanted.levels)
+            sure = job.pull(0, 0, 1, 1, level)[0, 0, 0] / 255 if level else 0.9
+            answers.append(PromptAnswer(mask, sure, (0.0, 0.0, 64.0, 64.0), False))
         job.send("result", *answer_of(answers, 0.01))
 
     def _answer(self, job: Job) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_coseg.imaging.pyramid import Pyramid
 from napari_coseg.imaging.source import ArraySource
 from napari_coseg.types import CosegError, Mask, Prompt
 from napari_coseg.worker.client import Client
@@ -122,6 +123,14 @@ def test_a_box_comes_back_as_a_mask(client: Client, host: InThread) -> None:
     again = Prompt((3, 4, 9, 14), mask=found.mask)
     (same,) = client.prompt(source(), [again], model="m", crops=[found.crop]).future.result(WAIT)
     assert same.mask.area == 60
+
+
+def test_levels_of_a_pyramid_can_be_pulled(client: Client) -> None:
+    grey = [np.full((100 >> k, 120 >> k, 3), 51 * k, np.uint8) for k in range(3)]
+    pyramid = Pyramid([ArraySource(level) for level in grey])
+    asked = client.prompt(pyramid, [Prompt((3, 4, 9, 14))], model="m")
+    assert asked.body["levels"] == ((50, 60), (25, 30))
+    assert asked.future.result(WAIT)[0].stability == 0.4
 
 
 def test_what_the_host_says_is_wrong_arrives(client: Client) -> None:

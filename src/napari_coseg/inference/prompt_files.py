@@ -25,7 +25,7 @@ from napari_coseg.inference.prompted import Prompter
 from napari_coseg.inference.result_folder import ResultFolder
 from napari_coseg.inference.stream import Cancel, Progress
 from napari_coseg.inference.timing import Timings
-from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, Mask, empty_objects
+from napari_coseg.types import OBJECT_COLUMNS, ClassTable, Mask, empty_objects
 from napari_coseg.weights.loading import LoadedPromptModel
 
 #: Objects that are segmented in one go: enough to share crops, few enough for their logits.

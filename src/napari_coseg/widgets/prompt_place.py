@@ -98,9 +98,9 @@ class PromptPlace(QObject):
         return self.stack.shape
 
     def source(self) -> ImageSource:
-        """Return the plane as the worker reads it."""
+        """Return the plane as the worker reads it: coarser where that is enough."""
         assert self.stack is not None
-        return self.stack.source(self.index, 0, None, self.stack.mpp)
+        return self.stack.pyramid(self.index)
 
     def sheets(self) -> list[Any]:
         """Return layers of the viewer that objects could go into."""

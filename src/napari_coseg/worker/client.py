@@ -17,7 +17,7 @@ from napari_coseg.worker.launcher import LocalHost, RemoteHost
 from napari_coseg.worker.line import Line
 from napari_coseg.worker.outbox import Outbox
 from napari_coseg.worker.pending import Handlers, Pending
-from napari_coseg.worker.prompting import Crop, PromptRequest, prompt_bodies
+from napari_coseg.worker.prompting import MOST_LEVELS, Crop, PromptRequest, prompt_bodies
 from napari_coseg.worker.protocol import Message, ProtocolError
 from napari_coseg.worker.requests import SegmentRequest, check_body
 
@@ -147,6 +147,7 @@ class Client:
                 "model": model,
                 "device": device,
                 "shape": source.shape,
+                "levels": [level.shape for level in source.levels[1 : MOST_LEVELS + 1]],
                 "name": source.name,
                 "content": content,
                 "prompts": prompt_bodies(prompts, crops),

@@ -155,7 +155,7 @@ class Engine:
         started = time.perf_counter()
         wanted, prompts = read_prompts(job.message)
         prompter = self._model(wanted, "syncsam").prompter
-        source = PulledSource(job, wanted.shape, wanted.name, None)
+        source = PulledSource(job, wanted.shape, wanted.name, None, wanted.levels)
         # One client's names mean nothing to another.
         key = f"{job.client.hex()} {wanted.content}" if wanted.content else ""
         try:

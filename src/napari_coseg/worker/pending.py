@@ -134,9 +134,11 @@ class Pending:
         try:
             assert self.source is not None
             row0, column0, row1, column1 = (int(v) for v in message.body["box"])
+            level = int(message.body.get("level", 0))
             if (row1 - row0) * (column1 - column0) * 3 > MAX_ARRAY:
                 raise CosegError("The model worker asked for too many pixels at once.")
-            pixels = self.source.read(row0, column0, row1, column1)
+            source = self.source if level == 0 else self.source.levels[level]
+            pixels = source.read(row0, column0, row1, column1)
         except Exception as error:
             what = str(error) if isinstance(error, CosegError) else f"{type(error).__name__}"
             if not isinstance(error, CosegError):

@@ -18,13 +18,14 @@ from napari_coseg.types import Mask, Prompt
 from napari_coseg.worker.protocol import Message, ProtocolError
 from napari_coseg.worker.requests import Length, LoadRequest, RequestBody, check_body
 
-#: Most objects of one request, and most points of one object.
-MOST_PROMPTS, MOST_POINTS = 4096, 256
+#: Most objects of one request, most points of one object, most coarser levels of an image.
+MOST_PROMPTS, MOST_POINTS, MOST_LEVELS = 4096, 256, 32
 
 Crop = tuple[float, float, float, float]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Place = Annotated[int, Field(ge=-(1 << 20), le=1 << 21)]
 _Side = Annotated[int, Field(ge=0, le=1 << 20)]
+_Levels = Annotated[tuple[tuple[Length, Length], ...], Field(max_length=MOST_LEVELS)]
 
 
 class MaskPlace(RequestBody):
@@ -50,6 +51,8 @@ class PromptRequest(LoadRequest):
     ----------
     shape : tuple of int
         Rows and columns.
+    levels : tuple of tuple of int
+        Rows and columns of coarser levels of the image; the host may pull their pixels.
     name : str
         The image in messages.
     content : str
@@ -62,6 +65,7 @@ class PromptRequest(LoadRequest):
     """
 
     shape: tuple[Length, Length]
+    levels: _Levels = ()
     name: Annotated[str, Field(max_length=4096)] = "the image"
     content: Annotated[str, Field(max_length=128)] = ""
     prompts: Annotated[tuple[PromptBody, ...], Field(min_length=1, max_length=MOST_PROMPTS)]
