@@ -11,6 +11,8 @@ from PIL import Image
 from napari_coseg.cli.main import main
 from napari_coseg.imaging.labels import read_label_classes, read_labels
 from napari_coseg.imaging.prompt_tables import read_prompts
+from napari_coseg.inference.jobs import Job
+from napari_coseg.inference.prompt_jobs import assign
 from napari_coseg.types import CosegError
 from napari_coseg.weights import loading
 from napari_coseg.weights.catalogue import FOLDER_VARIABLE
@@ -288,7 +290,12 @@ def test_ctrl_c_leaves_no_half_files(
         ("label,row0,column0,row1,column1\n0,2,3,4,5\n", None, "labels outside of 1"),
         ("label,row0,column0,row1,column1\n1.5,2,3,4,5\n", None, "whole number"),
         ("label,row0,column0,row1,column1\n1,2,3,4,5\n1,2,3,4,5\n", None, "second box of label 1"),
-        ("label,row0,column0,row1,column1\n", None, "hold no row"),
+        ("label,row0,column0,row1,column1\n", None, "has no row"),
+        ("label,row0,column0,row1,column1\n,,,,\n", "label,row,column,positive\n", "have no row"),
+        ("label,row0,column0,row1,column1, row0\n1,2,3,4,5,2\n", None, "column row0 twice"),
+        ("label;row0;column0;row1;column1\n1;2;3,5;4;5\n", None, "'3,5' in line 2"),
+        ("label,row0,column0,row1,column1\n,,,,\n1,2,3\n", None, "'' in line 3, column row1"),
+        ("label,row0,column0,row1,column1\nNaN,2,3,4,5\n", None, "'NaN' in line 2, column label"),
         (None, "label,row,column,positive\n1,2,3,maybe\n", "'maybe' in line 2, column positive"),
         (
             "label,row0,column0,row1,column1,class\n1,2,3,4,5,a\n",
@@ -326,3 +333,32 @@ def test_rows_of_one_label_make_one_object(tmp_path: Path) -> None:
     assert (second.label, second.class_id, second.prompt.points) == (9, 0, ())
     assert (third.label, third.prompt.box) == (8, None)
     assert table.classes.names == ("class 1", "class 2")
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t", ", "])
+def test_tables_as_spreadsheets_write_them(tmp_path: Path, sign: str) -> None:
+    boxes = tmp_path / "b.csv"
+    lines = [
+        ["label", "row0", "column0", "row1", "column1", "class", "image"],
+        ["4.0", "9", "8", "3.5", "4", "2.0", r"slides\a.png"],
+        [""] * 7,
+        ["9", "1", "2", "3", "4", "0", r"slides\a.png"],
+        ["10", "1", "2", "3", "4", "", r"slides\a.png"],
+        [""] * 7,
+    ]
+    text = "\r\n".join(sign.join(cells) for cells in lines)
+    boxes.write_text(text, encoding="utf-8-sig")
+    table = read_prompts(boxes)
+    (name,) = table.objects
+    found = [(one.label, one.class_id) for one in table.objects[name]]
+    assert found == [(4, 2), (9, 0), (10, 0)]
+    assert table.classes.names == ("class 1", "class 2")
+    job = Job(tmp_path / "slides" / "a.png", "a")
+    objects, asked, unknown = assign(table, [job])
+    assert (list(objects), asked, unknown) == (["a"], [job], [])
+
+
+def test_a_row_that_ends_early_has_no_class(tmp_path: Path) -> None:
+    boxes = tmp_path / "b.csv"
+    boxes.write_text("label,row0,column0,row1,column1,class\n4,1,2,3.5,4\n5,1,2,3,4,a\n")
+    assert [one.class_id for one in read_prompts(boxes).objects[""]] == [0, 1]

@@ -69,6 +69,7 @@ def assign(
 
 
 def _is_called(job: Job, name: str) -> bool:
-    wanted = Path(name).as_posix()
+    # A table may come from another system than this one.
+    wanted = Path(name.replace("\\", "/")).as_posix()
     path = job.path.as_posix()
     return wanted in (path, job.path.name, job.path.stem, job.name) or path.endswith(f"/{wanted}")
