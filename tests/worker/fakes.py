@@ -18,11 +18,11 @@ class FakeEngine:
     """Answers as the real one does: regions are bright pixels, the one object is the first row.
 
     A model's name says how it behaves: ``slow`` stops between tiles, ``deaf`` does not, ``bad``
-    fails.
+    fails, and ``loading`` is loaded until `loaded` is set.
     """
 
     def __init__(self) -> None:
-        self.released = threading.Event()
+        self.released, self.loaded = threading.Event(), threading.Event()
         self.order: list[str] = []
 
     def serve_between(self, urgent: Callable[[], Job | None]) -> None:
@@ -48,6 +48,9 @@ class FakeEngine:
         self.order.append(wanted.content)
         if wanted.model == "bad":
             raise CosegError("The model is bad.")
+        if wanted.model == "loading":
+            self.loaded.wait(60)
+        job.ready = True
         answers = []
         for prompt in prompts:
             if prompt.mask is not None:
@@ -74,6 +77,7 @@ class FakeEngine:
             job.send("result", {"kind": job.kind})
             return
         model = job.body["model"]
+        job.ready = True
         self.order.append(job.body["name"])
         if model == "bad":
             raise CosegError("The model is bad.")

@@ -12,6 +12,7 @@ import pytest
 from napari_coseg.imaging.pyramid import Pyramid
 from napari_coseg.imaging.source import ArraySource
 from napari_coseg.types import CosegError, Mask, Prompt
+from napari_coseg.worker import client as client_module
 from napari_coseg.worker.client import Client
 from napari_coseg.worker.prompting import (
     PromptAnswer,
@@ -23,7 +24,7 @@ from napari_coseg.worker.prompting import (
 )
 from napari_coseg.worker.protocol import Message, ProtocolError, decode, encode
 from napari_coseg.worker.requests import SegmentRequest
-from tests.worker.test_host_client import WAIT, InThread
+from tests.worker.test_host_client import WAIT, InThread, wait_for
 
 
 @pytest.fixture
@@ -157,3 +158,37 @@ def test_a_lost_host_is_asked_again(client: Client, host: InThread) -> None:
     (found,) = client.prompt(source(), [again], model="m").future.result(WAIT)
     assert found.mask.origin == (2, 3)
     assert host.starts == 2
+
+
+def test_a_prompt_that_is_cancelled_while_its_model_is_loaded_costs_no_host(
+    client: Client, host: InThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "CANCEL_TIME", 2.0)
+    monkeypatch.setattr(client_module, "PING", 0.02)
+    pending = client.prompt(source(), [Prompt((0, 0, 5, 5))], model="loading", content="long")
+    wait_for(lambda: host.engine.order)
+    client.cancel(pending)
+    cancelled = time.monotonic()
+    after = client.prompt(source(), [Prompt((0, 0, 5, 5))], model="m")
+    # Longer than a host may take that does not say what it does.
+    wait_for(lambda: time.monotonic() > cancelled + 5)
+    assert (host.starts, after.future.done()) == (1, False)
+    host.engine.loaded.set()
+    assert after.future.result(WAIT)[0].mask.area == 25
+    assert host.starts == 1
+
+
+def test_a_model_that_is_loaded_for_ever_is_a_hang(
+    client: Client, host: InThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "CANCEL_TIME", 0.1)
+    monkeypatch.setattr(client_module, "LOAD_TIME", 0.3)
+    monkeypatch.setattr(client_module, "PING", 0.02)
+    pending = client.prompt(source(), [Prompt((0, 0, 5, 5))], model="loading", content="long")
+    wait_for(lambda: host.engine.order)
+    hanging = host.engine
+    client.cancel(pending)
+    after = client.prompt(source(), [Prompt((0, 0, 5, 5))], model="m")
+    assert after.future.result(WAIT)[0].mask.area == 25
+    assert host.starts == 2
+    hanging.loaded.set()

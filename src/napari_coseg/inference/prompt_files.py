@@ -139,7 +139,7 @@ def prompt_file(
     Returns
     -------
     dict
-        Shape, pixel size, number of objects, labels that ended empty, seconds by stage.
+        Shape, pixel size, number of objects, labels that ended empty, device, seconds by stage.
 
     Raises
     ------
@@ -180,6 +180,7 @@ def prompt_file(
         "objects": len(table),
         "empty": empty,
         "device": str(prompter.device),
+        "batch": prompter.batch,
         "notes": [],
         "seconds": {**timings.as_dict(), "all": round(time.perf_counter() - started, 3)},
     }

@@ -97,8 +97,8 @@ class PlaneSource(ImageSource):
         with self._lock:
             if self._opened is None:
                 # Pixels of 8 bits are as they are, and no other level is looked at for them.
-                known = self._finest is None or self._plane.dtype == np.uint8
-                white = None if known else self._finest._open().white
+                other = None if self._plane.dtype == np.uint8 else self._finest
+                white = None if other is None else other._open().white
                 self._opened = ArraySource(self._plane, self.mpp, self.name, white)
             return self._opened
 

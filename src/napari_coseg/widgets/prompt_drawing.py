@@ -247,7 +247,8 @@ class Drawing(QObject):
             for p, a in found
         ]
         protect = self._desk.form.protect.isChecked()
-        change = self._desk.do(lambda: target.commit(items, protect=protect))
+        device = answers[0].device
+        change = self._desk.do(lambda: target.commit(items, protect=protect, device=device))
         if change is not None:
             left, empty = len(change.left_out), len(answers) - len(found)
             words = f"{len(items) - left:,} objects from {len(answers):,} boxes."
@@ -286,7 +287,9 @@ class Drawing(QObject):
             alignment, mask, work.drawn, score, work.label, context.class_id, context.model
         )
         protect = self._desk.form.protect.isChecked()
-        return self._desk.do(lambda: target.commit([item], protect=protect)) is not None
+        device = "" if work.answer is None else work.answer.device
+        edit = self._desk.do(lambda: target.commit([item], protect=protect, device=device))
+        return edit is not None
 
     def _item(
         self,

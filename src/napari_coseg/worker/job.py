@@ -43,6 +43,11 @@ class Job:
         The request.
     send : callable
         Takes a message for that client, and whether to pack its arrays; from any thread.
+
+    Attributes
+    ----------
+    ready : bool
+        Whether its model is in memory: only then it looks now and again whether it is to stop.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Job:
         self.request = message.request
         self.body = message.body
         self.message = message
+        self.ready = False
         self._send = send
         self._stop = threading.Event()
         self._credit = threading.Semaphore(CREDIT)

@@ -93,12 +93,15 @@ class PromptAnswer:
         The square that was looked at; given back with the next prompt of the same object.
     touches_border : bool
         Whether the object may go on beyond what was looked at.
+    device : str
+        Where it was computed; "" where that is unknown.
     """
 
     mask: Mask
     stability: float
     crop: Crop
     touches_border: bool
+    device: str = ""
 
 
 def prompt_message(request: str, body: Mapping[str, Any], masks: Sequence[Mask | None]) -> Message:
@@ -141,7 +144,9 @@ def read_prompts(message: Message) -> tuple[PromptRequest, list[Prompt]]:
     return wanted, prompts
 
 
-def answer_of(answers: Iterable[Any], seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
+def answer_of(
+    answers: Iterable[Any], seconds: float, **facts: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return body and arrays of a result.
 
     Parameters
@@ -150,9 +155,12 @@ def answer_of(answers: Iterable[Any], seconds: float) -> tuple[dict[str, Any], d
         Or anything with its attributes.
     seconds : float
         That it took.
+    **facts
+        What else is told: ``device``, where they were computed, and ``batch``.
     """
     listed = list(answers)
     body = {
+        **facts,
         "seconds": round(seconds, 4),
         "masks": [
             {
@@ -176,7 +184,7 @@ def read_answers(message: Message) -> list[PromptAnswer]:
         If it is not as it should be.
     """
     try:
-        rows = list(message.body["masks"])
+        rows, device = list(message.body["masks"]), str(message.body.get("device", ""))
         places = [MaskPlace(origin=row["origin"], shape=row["shape"]) for row in rows]
         masks = _unpacked(places, message.arrays.get("masks"))
         return [
@@ -185,6 +193,7 @@ def read_answers(message: Message) -> list[PromptAnswer]:
                 float(row["stability"]),
                 tuple(float(v) for v in row["crop"]),  # type: ignore[arg-type]
                 bool(row["touches_border"]),
+                device,
             )
             for row, mask in zip(rows, masks, strict=True)
         ]
