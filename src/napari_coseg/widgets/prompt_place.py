@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_coseg.annotation.identity import ImageIdentity, identify
 from napari_coseg.annotation.places import SUFFIX, Place, journal_place
@@ -52,7 +52,9 @@ class PromptPlace(QObject):
         self.trouble = ""
         self._asked: Future[ImageIdentity] | None = None
         self._placed: tuple[tuple[ImageIdentity, Path | None, Path | None], Place] | None = None
-        self._identified.connect(self._on_identified)
+        # Later in any case: a small image is known before this thread goes on, and who looks at it
+        # is not done with that.
+        self._identified.connect(self._on_identified, Qt.ConnectionType.QueuedConnection)
 
     def look_at(self, choice: Any) -> None:
         """Look at another image.
