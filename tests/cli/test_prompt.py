@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_coseg.cli.main import main
@@ -362,3 +363,19 @@ def test_a_row_that_ends_early_has_no_class(tmp_path: Path) -> None:
     boxes = tmp_path / "b.csv"
     boxes.write_text("label,row0,column0,row1,column1,class\n4,1,2,3.5,4\n5,1,2,3,4,a\n")
     assert [one.class_id for one in read_prompts(boxes).objects[""]] == [0, 1]
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((4, 5, 60, 70), "TZYX"), ((7, 60, 70), "ZYX")])
+def test_stacks_are_told_of(
+    boxes: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    shape: tuple[int, ...],
+    axes: str,
+) -> None:
+    path = tmp_path / "stack.ome.tif"
+    tifffile.imwrite(path, np.zeros(shape, np.uint8), metadata={"axes": axes})
+    assert prompt(path, "--out", tmp_path / "out", "--boxes", boxes) == 1
+    said = capsys.readouterr().err
+    assert f"has the shape {' x '.join(map(str, shape))} (axes {axes})" in said
+    assert "save one plane" in said

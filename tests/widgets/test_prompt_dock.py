@@ -535,6 +535,32 @@ def test_planes_of_a_stack_are_apart(
     assert viewer.dims.current_step[0] == 1
 
 
+def test_an_image_of_four_long_axes_is_told_of(
+    make_dock: Callable[[Any], PromptDock],
+    make_napari_viewer: Callable[[], Any],
+    told: list[str],
+    qtbot: Any,
+) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((8, 9, 60, 80), np.uint8), name="film")
+    dock = make_dock(viewer)
+    assert "film has 4 axes that are longer than one" in dock.status
+    dock.take("box")
+    dock.canvas.boxed.emit((2.0, 5.0, 12.0, 15.0))
+    settle(dock, qtbot)
+    dock.drawing.commit()
+    assert "4 axes" in told[-1]
+    # Nothing is lost, and a layer with fewer axes takes it.
+    assert dock.drawing.work.mask is not None
+    mine = viewer.add_labels(np.zeros((60, 80), np.uint16), name="mine")
+    dock.form.into.setCurrentIndex(dock.form.into.findText("mine"))
+    dock.form.into.activated.emit(dock.form.into.currentIndex())
+    if dock.drawing.idle:
+        box(dock, qtbot, 2, 5, 12, 15)
+    dock.drawing.commit()
+    assert np.unique(mine.data).tolist() == [0, 1]
+
+
 def test_what_goes_wrong_is_said(dock: PromptDock, client: FakeClient, qtbot: Any) -> None:
     client.at_once = False
     dock.canvas.boxed.emit((2.0, 5.0, 12.0, 15.0))

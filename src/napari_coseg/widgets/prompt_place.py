@@ -15,7 +15,7 @@ from napari_coseg.annotation.places import SUFFIX, Place, journal_place
 from napari_coseg.imaging.source import ImageSource
 from napari_coseg.layers.areas import plane_index
 from napari_coseg.layers.composite import can_mix
-from napari_coseg.layers.drawing import objects_layer
+from napari_coseg.layers.drawing import objects_layer, too_many_axes
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.results import role_of
 from napari_coseg.layers.sheet import Alignment
@@ -76,6 +76,8 @@ class PromptPlace(QObject):
             return
         self.image = choice.layers[0] if hasattr(choice, "layers") else choice
         self.stack = stack
+        # Said at once, and not when the first object is to be kept; a layer may be chosen for it.
+        self.trouble = too_many_axes(stack)
         self.follow()
         level = stack.levels[0]
         # Pixels may lie on a disk or behind a network: the GUI does not wait for them.
