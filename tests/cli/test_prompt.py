@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_coseg.cli.main import main
 from napari_coseg.imaging.labels import read_label_classes, read_labels
 from napari_coseg.imaging.prompt_tables import read_prompts
+from napari_coseg.inference.jobs import Job
+from napari_coseg.inference.prompt_jobs import assign
 from napari_coseg.types import CosegError
 from napari_coseg.weights import loading
 from napari_coseg.weights.catalogue import FOLDER_VARIABLE
@@ -150,6 +153,33 @@ def test_one_table_for_several_images(
     assert not (out / "c_instances.tif").exists()
 
 
+def test_shards_do_their_part(
+    image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in "abcd":
+        (folder / f"{name}.png").write_bytes(image.read_bytes())
+    boxes = tmp_path / "many.csv"
+    rows = [f"{name},1,10,10,40,40,{kind}" for name, kind in zip("acd", "xyz", strict=True)]
+    boxes.write_text("\n".join(["image,label,row0,column0,row1,column1,class", *rows]))
+    words = (folder, "--out", out, "--boxes", boxes, "--shard")
+    # Parts are parts of the images with prompts: b, which has none, takes no place among them.
+    assert prompt(*words, "1/2") == 0
+    assert sorted(path.name for path in out.glob("*.geojson")) == ["a.geojson", "d.geojson"]
+    assert prompt(*words, "2/2") == 0
+    assert (out / "c.geojson").is_file()
+    # Classes have the same ids in every part.
+    kinds = {name: pd.read_csv(out / f"{name}_objects.csv").loc[0, "class"] for name in "acd"}
+    assert kinds == {"a": 1, "c": 2, "d": 3}
+    run = json.loads((out / "run.json").read_text("utf-8"))
+    assert set(run["images"]) == {"a", "c", "d"}
+    assert prompt(*words, "4/4") == 0
+    assert "No image in this part" in capsys.readouterr().out
+    assert prompt(*words, "1/1") == 0
+    assert "3 skipped" in capsys.readouterr().out
+
+
 def test_a_failure_is_listed_and_the_rest_is_done(
     image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,6 +250,7 @@ def test_without_a_model(
         ([], "give --boxes, --points or both"),
         (["--size", "0"], "positive number of pixels"),
         (["--mpp", "-1"], "positive number of µm"),
+        (["--shard", "3/2"], "A shard is written i/n"),
     ],
 )
 def test_senseless_wishes_start_nothing(
@@ -260,7 +291,12 @@ def test_ctrl_c_leaves_no_half_files(
         ("label,row0,column0,row1,column1\n0,2,3,4,5\n", None, "labels outside of 1"),
         ("label,row0,column0,row1,column1\n1.5,2,3,4,5\n", None, "whole number"),
         ("label,row0,column0,row1,column1\n1,2,3,4,5\n1,2,3,4,5\n", None, "second box of label 1"),
-        ("label,row0,column0,row1,column1\n", None, "hold no row"),
+        ("label,row0,column0,row1,column1\n", None, "has no row"),
+        ("label,row0,column0,row1,column1\n,,,,\n", "label,row,column,positive\n", "have no row"),
+        ("label,row0,column0,row1,column1, row0\n1,2,3,4,5,2\n", None, "column row0 twice"),
+        ("label;row0;column0;row1;column1\n1;2;3,5;4;5\n", None, "'3,5' in line 2"),
+        ("label,row0,column0,row1,column1\n,,,,\n1,2,3\n", None, "'' in line 3, column row1"),
+        ("label,row0,column0,row1,column1\nNaN,2,3,4,5\n", None, "'NaN' in line 2, column label"),
         (None, "label,row,column,positive\n1,2,3,maybe\n", "'maybe' in line 2, column positive"),
         (
             "label,row0,column0,row1,column1,class\n1,2,3,4,5,a\n",
@@ -298,3 +334,48 @@ def test_rows_of_one_label_make_one_object(tmp_path: Path) -> None:
     assert (second.label, second.class_id, second.prompt.points) == (9, 0, ())
     assert (third.label, third.prompt.box) == (8, None)
     assert table.classes.names == ("class 1", "class 2")
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t", ", "])
+def test_tables_as_spreadsheets_write_them(tmp_path: Path, sign: str) -> None:
+    boxes = tmp_path / "b.csv"
+    lines = [
+        ["label", "row0", "column0", "row1", "column1", "class", "image"],
+        ["4.0", "9", "8", "3.5", "4", "2.0", r"slides\a.png"],
+        [""] * 7,
+        ["9", "1", "2", "3", "4", "0", r"slides\a.png"],
+        ["10", "1", "2", "3", "4", "", r"slides\a.png"],
+        [""] * 7,
+    ]
+    text = "\r\n".join(sign.join(cells) for cells in lines)
+    boxes.write_text(text, encoding="utf-8-sig")
+    table = read_prompts(boxes)
+    (name,) = table.objects
+    found = [(one.label, one.class_id) for one in table.objects[name]]
+    assert found == [(4, 2), (9, 0), (10, 0)]
+    assert table.classes.names == ("class 1", "class 2")
+    job = Job(tmp_path / "slides" / "a.png", "a")
+    objects, asked, unknown = assign(table, [job])
+    assert (list(objects), asked, unknown) == (["a"], [job], [])
+
+
+def test_a_row_that_ends_early_has_no_class(tmp_path: Path) -> None:
+    boxes = tmp_path / "b.csv"
+    boxes.write_text("label,row0,column0,row1,column1,class\n4,1,2,3.5,4\n5,1,2,3,4,a\n")
+    assert [one.class_id for one in read_prompts(boxes).objects[""]] == [0, 1]
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((4, 5, 60, 70), "TZYX"), ((7, 60, 70), "ZYX")])
+def test_stacks_are_told_of(
+    boxes: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    shape: tuple[int, ...],
+    axes: str,
+) -> None:
+    path = tmp_path / "stack.ome.tif"
+    tifffile.imwrite(path, np.zeros(shape, np.uint8), metadata={"axes": axes})
+    assert prompt(path, "--out", tmp_path / "out", "--boxes", boxes) == 1
+    said = capsys.readouterr().err
+    assert f"has the shape {' x '.join(map(str, shape))} (axes {axes})" in said
+    assert "save one plane" in said

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import math
 import tracemalloc
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from napari_coseg.imaging.crops import read_crop
+from napari_coseg.imaging.crops import Readable, read_crop
+from napari_coseg.imaging.pyramid import Pyramid
 from napari_coseg.imaging.source import ArraySource
 
 FILL = (10, 20, 30)
@@ -92,6 +96,10 @@ class Endless:
 
     shape = (40_000, 40_000)
 
+    @property
+    def levels(self) -> list[Readable]:
+        return [self]
+
     def read(self, row0: int, column0: int, row1: int, column1: int) -> np.ndarray:
         return np.full((row1 - row0, column1 - column0, 3), 77, np.uint8)
 
@@ -104,3 +112,85 @@ def test_memory_of_a_very_large_crop_is_bounded() -> None:
     assert (crop == 77).all()
     # Pillow holds one more copy of a strip that is not counted here.
     assert peak < 60 << 20
+
+
+class Counted(ArraySource):
+    """An image that counts the pixels that were read of it."""
+
+    pixels = 0
+
+    def _read(self, row0: int, column0: int, row1: int, column1: int) -> np.ndarray:
+        self.pixels += (row1 - row0) * (column1 - column0)
+        return super()._read(row0, column0, row1, column1)
+
+
+def smooth(rows: int, columns: int) -> np.ndarray:
+    noise = np.random.default_rng(0).random((rows, columns, 3))
+    blurred = gaussian_filter(noise, (20, 20, 0))
+    return np.round(255 * (blurred - blurred.min()) / np.ptp(blurred)).astype(np.uint8)
+
+
+def pyramid(image: np.ndarray, *ratios: float) -> tuple[Pyramid, list[Counted]]:
+    """Make levels by averaging; their sizes are rounded down."""
+    rows, columns = image.shape[:2]
+    levels = [image]
+    for ratio in ratios:
+        size = (int(columns / ratio), int(rows / ratio))
+        levels.append(np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)))
+    sources = [Counted(level) for level in levels]
+    return Pyramid(sources), sources
+
+
+@pytest.mark.parametrize(
+    ("length", "level"),
+    [(64, 0), (90, 0), (128, 1), (181, 1), (210, 2), (256, 2), (724, 3), (1100, 3)],
+)
+@pytest.mark.parametrize("outside", [(0.0, 0.0), (0.25, 0.0), (0.0, 0.4)])
+def test_a_large_crop_is_read_from_the_coarsest_level_that_is_fine_enough(
+    length: int, level: int, outside: tuple[float, float]
+) -> None:
+    # Neither halves nor divisors of the sides.
+    image = smooth(1003, 1111)
+    source, counted = pyramid(image, 2, 3.3, 11)
+    row, column = (
+        -part * length if part else start for part, start in zip(outside, (2.5, 7.25), strict=True)
+    )
+    box = (row, column, row + length, column + length)
+    crop = read_crop(source, box, 64, FILL)
+    full = read_crop(ArraySource(image), box, 64, FILL)
+    assert [k for k, one in enumerate(counted) if one.pixels] == [level]
+    assert counted[level].pixels <= 16 * (64 + 10) ** 2
+    # At the image's edge the plain colour mixes in over a pixel of the crop, and is no part of it.
+    scale = length / 64
+    inside = np.zeros((64, 64), bool)
+    last = (math.floor((1003 - row) / scale) - 2, math.floor((1111 - column) / scale) - 2)
+    first = [max(0, math.ceil(-low / scale) + 2) for low in (row, column)]
+    inside[first[0] : last[0], first[1] : last[1]] = True
+    off = np.abs(crop.astype(int) - full)[inside]
+    assert off.mean() < 1.5
+    assert off.max() < 8
+    assert inside.mean() > 0.4
+    assert (crop[: first[0] - 4] == FILL).all() or first[0] < 5
+
+
+def test_levels_do_not_move_a_crop() -> None:
+    columns = 2048
+    image = np.zeros((columns, columns, 3), np.uint8)
+    image[..., 0] = np.arange(columns) // 9
+    image[..., 1] = (np.arange(columns) // 9)[:, None]
+    source, counted = pyramid(image, 2.5, 7)
+    row, column, length = 101.5, 207.25, 1000.0
+    crop = read_crop(source, (row, column, row + length, column + length), 64, FILL)
+    assert counted[0].pixels == 0
+    centres = (np.arange(64) + 0.5) * length / 64 - 0.5
+    assert abs((crop[..., 0].mean(0) - (column + centres - 4) / 9).mean()) < 0.1
+    assert abs((crop[..., 1].mean(1) - (row + centres - 4) / 9).mean()) < 0.1
+
+
+def test_a_pyramid_is_its_finest_level() -> None:
+    source, _ = pyramid(noise(90, 70), 2)
+    assert source.shape == (90, 70)
+    assert [level.shape for level in source.levels] == [(90, 70), (45, 35)]
+    assert (source.read(5, 6, 20, 30) == noise(90, 70)[5:20, 6:30]).all()
+    with pytest.raises(ValueError, match="one level"):
+        Pyramid([])

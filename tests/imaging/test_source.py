@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_coseg.imaging.crops import read_crop
 from napari_coseg.imaging.opening import MAX_WHOLE_PIXELS
 from napari_coseg.imaging.source import ArraySource, open_image
 from napari_coseg.types import CosegError
@@ -251,6 +252,8 @@ def test_pyramids_are_read_at_full_resolution(tmp_path: Path) -> None:
     np.testing.assert_array_equal(_whole(ome), PICTURE)
     with open_image(ome) as source:
         assert source.mpp == 0.252
+        assert [level.shape for level in source.levels] == [(150, 203), (75, 102), (38, 51)]
+        assert source.levels[2].mpp == pytest.approx(4 * 0.252, rel=0.02)
     svs = tmp_path / "a.svs"
     about = "Aperio Image Library v11.2.1\n203x150 (64x64) J2K|AppMag = 40|MPP = 0.2526|Left = 25.6"
     with tifffile.TiffWriter(svs) as writer:
@@ -262,13 +265,15 @@ def test_pyramids_are_read_at_full_resolution(tmp_path: Path) -> None:
                 photometric="rgb",
                 description=text,
                 metadata=None,
-                subfiletype=0 if step == 1 else 1,
+                subfiletype=1 if step == 5 else 0,
                 compression="zlib",
                 **kind,
             )
     np.testing.assert_array_equal(_whole(svs), PICTURE)
     with open_image(svs) as source:
         assert source.mpp == 0.2526
+        assert [level.shape for level in source.levels] == [(150, 203), (38, 51)]
+        np.testing.assert_array_equal(source.levels[1].read(0, 0, 38, 51), PICTURE[::4, ::4])
 
 
 def test_pixel_size(tmp_path: Path) -> None:
@@ -548,3 +553,35 @@ def test_bad_files_are_told_with_their_name(tmp_path: Path, what: str, sentence:
         _whole(path)
     if what != "complex":
         assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_levels_of_a_pyramid_are_read_for_large_crops(tmp_path: Path, orientation: int) -> None:
+    """Each level is of another colour, so that it can be told which one was read."""
+    path = tmp_path / "pyramid.tif"
+    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
+    with tifffile.TiffWriter(path) as writer:
+        for number, colour in enumerate(colours):
+            level = np.zeros((600 >> number, 500 >> number, 3), np.uint8)
+            level[:] = colour
+            extra = {"subifds": 2} if number == 0 else {"subfiletype": 1}
+            tags = [(274, "H", 1, orientation, False)] if number == 0 else []
+            writer.write(level, tile=(64, 64), photometric="rgb", extratags=tags, **extra)
+    with open_image(path) as source:
+        sides = [(600 >> k, 500 >> k) for k in range(3)]
+        expected = sides if orientation == 1 else [side[::-1] for side in sides]
+        assert [level.shape for level in source.levels] == expected
+        for length, colour in ((100, colours[0]), (200, colours[1]), (450, colours[2])):
+            crop = read_crop(source, (20, 30, 20 + length, 30 + length), 100, (9, 9, 9))
+            assert (crop == colour).all()
+
+
+def test_levels_of_sixteen_bits_have_one_white(tmp_path: Path) -> None:
+    path = tmp_path / "grey.tif"
+    with tifffile.TiffWriter(path) as writer:
+        bright = np.full((256, 256), 60000, np.uint16)
+        writer.write(bright, subifds=1, tile=(64, 64), photometric="minisblack")
+        dark = np.full((128, 128), 900, np.uint16)
+        writer.write(dark, subfiletype=1, tile=(64, 64), photometric="minisblack")
+    with open_image(path) as source:
+        assert source.levels[1].read(0, 0, 5, 5).max() == round(900 / 65535 * 255)

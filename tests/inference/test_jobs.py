@@ -78,6 +78,7 @@ def test_shards_part_the_work(tmp_path: Path) -> None:
     assert sorted(job.name for part in parts for job in part) == sorted(j.name for j in jobs)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     assert parse_shard("2/4") == (2, 4)
+    assert shard_of(jobs, *parse_shard(None)) == jobs
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "2", "a/b", "1/0", "-1/4", "1/4/2", ""])

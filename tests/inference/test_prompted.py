@@ -428,6 +428,7 @@ def test_too_little_memory_makes_batches_smaller() -> None:
     boxes = [Prompt(box=(200 * i, 200 * i, 200 * i + 30, 200 * i + 30)) for i in range(5)]
     found = prompter.segment(black(1000, 1000), boxes)
     assert network.encoded == [1] * 5
+    assert prompter.batch == {"crops": 1, "objects": 16}
     assert all(one.mask.area > 600 for one in found)
 
     class Full(FakePromptNetwork):

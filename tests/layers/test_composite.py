@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from napari.components import LayerList, ViewerModel
 from napari.layers import Image
 
+from napari_coseg.imaging.crops import read_crop
 from napari_coseg.layers.areas import plane_index
 from napari_coseg.layers.channels import ChannelAxis, ChannelGroup, channel_axis, channel_groups
 from napari_coseg.layers.composite import Channel, Composite, can_mix, mix
@@ -289,3 +291,19 @@ def test_results_where_channels_come_last() -> None:
 def test_what_cannot_be_mixed() -> None:
     with pytest.raises(CosegError, match="it has no axis of 2 to 6 channels"):
         Composite.of(image(40, 50))
+
+
+def test_mixed_channels_have_levels_too() -> None:
+    data = np.zeros((2, 512, 512), np.uint8)
+    data[0, :, :256], data[1, 256:] = 200, 100
+    levels = [Lazy(np.ascontiguousarray(data[:, ::k, ::k])) for k in (1, 2, 4)]
+    layer = Image([np.asarray(one._array) for one in levels], multiscale=True)
+    layer.contrast_limits = (0, 255)
+    stack = replace(Composite.of(layer), levels=tuple(levels))
+    stack = replace(stack, parts=(replace(stack.parts[0], levels=tuple(levels)),))
+    source = stack.pyramid((0,))
+    crop = read_crop(source, (0, 0, 512, 512), 128, (0, 0, 0))
+    assert levels[0].read == levels[1].read == []
+    full = read_crop(source.levels[0], (0, 0, 512, 512), 128, (0, 0, 0))
+    assert np.abs(crop.astype(int) - full).max() <= 60
+    assert np.abs(crop.astype(int) - full).mean() < 1

@@ -10,6 +10,8 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 
+from napari_coseg.imaging.crops import read_crop
+from napari_coseg.imaging.source import ArraySource
 from napari_coseg.layers.areas import box_around, box_in_view, box_of_rectangle, plane_index
 from napari_coseg.layers.planes import Stack, pixel_size_of
 from napari_coseg.types import CosegError
@@ -109,6 +111,36 @@ def test_the_level_that_has_what_the_model_sees() -> None:
     assert stack.level_for(0.03, 0.25) == 3
     assert stack.level_for(None, 0.25) == 0
     assert stack.shape_of(2) == (250, 200)
+
+
+def test_a_large_crop_of_a_pyramid_leaves_its_finest_level_alone() -> None:
+    rows = np.arange(1800)
+    image = np.repeat((rows[:, None] // 16 + rows[None] // 16).astype(np.uint8)[None], 2, 0)
+    levels = [Lazy(np.ascontiguousarray(image[:, ::k, ::k])) for k in (1, 2, 4)]
+    stack = Stack.of(layer(levels, multiscale=True))
+    source = stack.pyramid((1,))
+    assert [level.shape for level in source.levels] == [(1800, 1800), (900, 900), (450, 450)]
+    crop = read_crop(source, (100, 200, 1124, 1224), 256, (0, 0, 0))
+    assert levels[0].read == levels[1].read == []
+    assert 0 < sum(levels[2].read) < 300 * 300
+    full = read_crop(ArraySource(image[1]), (100, 200, 1124, 1224), 256, (0, 0, 0))
+    assert np.abs(crop.astype(int) - full).max() <= 2
+
+
+def test_levels_of_sixteen_bits_have_one_white() -> None:
+    # Averages are darker than the finest level's brightest pixels.
+    image = np.zeros((512, 512), np.uint16)
+    image[::2, ::2] = 60000
+    levels = [image, np.full((256, 256), 15000, np.uint16)]
+    source = Stack.of(layer(levels, multiscale=True)).pyramid(())
+    assert source.levels[1].read(0, 0, 9, 9).max() == round(15000 / 65535 * 255)
+
+
+def test_levels_of_fewer_planes_are_not_these_planes() -> None:
+    levels = [np.zeros((8 >> k, 400 >> k, 400 >> k), np.uint8) for k in range(3)]
+    stack = Stack.of(layer(levels, multiscale=True))
+    assert [level.shape for level in stack.pyramid((7,)).levels] == [(400, 400)]
+    assert stack.level_for(0.1, 1.0) == 0
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,8 +15,11 @@ import pytest
 from napari_coseg.imaging.source import ImageSource
 from napari_coseg.types import CosegError, Mask, Prompt
 from napari_coseg.weights.card import ModelCard
+from napari_coseg.weights.listing import to_message
 from napari_coseg.widgets.prompt_dock import PromptDock
 from napari_coseg.widgets.session import Session
+from napari_coseg.worker.keys import Endpoint, KeyPair
+from napari_coseg.worker.launcher import RemoteHost
 from napari_coseg.worker.pending import Pending
 from napari_coseg.worker.prompting import PromptAnswer
 from tests.layers.test_results import result
@@ -46,6 +50,7 @@ class FakeClient:
     """Keeps questions until the test answers them."""
 
     closed = False
+    host: Any = None
 
     def __init__(self) -> None:
         self.asked: list[tuple[list[Prompt], dict[str, Any], Pending]] = []
@@ -542,6 +547,32 @@ def test_planes_of_a_stack_are_apart(
     assert viewer.dims.current_step[0] == 1
 
 
+def test_an_image_of_four_long_axes_is_told_of(
+    make_dock: Callable[[Any], PromptDock],
+    make_napari_viewer: Callable[[], Any],
+    told: list[str],
+    qtbot: Any,
+) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((8, 9, 60, 80), np.uint8), name="film")
+    dock = make_dock(viewer)
+    assert "film has 4 axes that are longer than one" in dock.status
+    dock.take("box")
+    dock.canvas.boxed.emit((2.0, 5.0, 12.0, 15.0))
+    settle(dock, qtbot)
+    dock.drawing.commit()
+    assert "4 axes" in told[-1]
+    # Nothing is lost, and a layer with fewer axes takes it.
+    assert dock.drawing.work.mask is not None
+    mine = viewer.add_labels(np.zeros((60, 80), np.uint16), name="mine")
+    dock.form.into.setCurrentIndex(dock.form.into.findText("mine"))
+    dock.form.into.activated.emit(dock.form.into.currentIndex())
+    if dock.drawing.idle:
+        box(dock, qtbot, 2, 5, 12, 15)
+    dock.drawing.commit()
+    assert np.unique(mine.data).tolist() == [0, 1]
+
+
 def test_what_goes_wrong_is_said(dock: PromptDock, client: FakeClient, qtbot: Any) -> None:
     client.at_once = False
     dock.canvas.boxed.emit((2.0, 5.0, 12.0, 15.0))
@@ -640,3 +671,73 @@ def test_the_mouse_draws(dock: PromptDock, client: FakeClient, qtbot: Any) -> No
     assert prompt.mask is not None
     assert prompt.box == pytest.approx((10, 10, 31, 31))
     assert dock.drawing.work.lines
+
+
+@pytest.fixture
+def described(client: FakeClient) -> Future[dict[str, Any]]:
+    """What a remote host says of itself, to be filled in."""
+    keys = KeyPair.new()
+    client.host = RemoteHost(Endpoint("tcp://127.0.0.1:1", keys.public), keys)
+    told: Future[dict[str, Any]] = Future()
+    client.describe = lambda: told  # type: ignore[attr-defined]
+    return told
+
+
+def offered(dock: PromptDock) -> list[str]:
+    model = dock.form.model
+    return [model.itemText(row) for row in range(model.count())]
+
+
+def test_a_remote_host_offers_its_own_models(
+    described: Future[dict[str, Any]],
+    make_dock: Callable[[Any], PromptDock],
+    viewer: Any,
+    client: FakeClient,
+    told: list[str],
+    qtbot: Any,
+) -> None:
+    dock = make_dock(viewer)
+    # Ours, which it may not have, is not offered, and it is not asked to load it.
+    assert offered(dock) == []
+    assert client.loaded == []
+    assert "is asked which models" in dock.form.about.text()
+    dock.drawing.box((5, 5, 20, 20))
+    assert client.asked == []
+    big, sam = (
+        ModelCard(name=name, kind="syncsam", licence=licence)
+        for name, licence in (("big", "MIT"), ("sam", "CC0-1.0"))
+    )
+    answer = {"models": [], "prompt_models": to_message([("big", big), ("sam", sam)])}
+    described.set_result(json.loads(json.dumps(answer)))
+    qtbot.waitUntil(lambda: offered(dock) == ["big", "sam"])
+    assert client.loaded == ["big"]
+    assert "MIT" in dock.form.about.text()
+    dock.form.model.setCurrentIndex(1)
+    assert "CC0-1.0" in dock.form.about.text()
+    dock.drawing.box((5, 5, 20, 20))
+    assert client.asked[-1][1]["model"] == "sam"
+    assert told == []
+
+
+def test_a_remote_host_that_does_not_answer_is_asked_again(
+    described: Future[dict[str, Any]],
+    make_dock: Callable[[Any], PromptDock],
+    viewer: Any,
+    client: FakeClient,
+    monkeypatch: pytest.MonkeyPatch,
+    qtbot: Any,
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr("napari_coseg.widgets.host_models.show_warning", warned.append)
+    monkeypatch.setattr("napari_coseg.widgets.host_models._AGAIN", 1)
+    tries: list[Future[dict[str, Any]]] = [described, Future(), Future()]
+    left = iter(tries)
+    client.describe = lambda: next(left)  # type: ignore[attr-defined]
+    dock = make_dock(viewer)
+    tries[0].set_exception(CosegError("The model worker does not answer."))
+    tries[1].set_exception(CosegError("The model worker does not answer."))
+    tries[2].set_result({"prompt_models": []})
+    qtbot.waitUntil(lambda: "has no model for boxes" in dock.form.about.text())
+    assert offered(dock) == []
+    # Told once, and not with every try.
+    assert warned == ["The model worker does not answer."]

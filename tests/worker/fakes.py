@@ -18,11 +18,11 @@ class FakeEngine:
     """Answers as the real one does: regions are bright pixels, the one object is the first row.
 
     A model's name says how it behaves: ``slow`` stops between tiles, ``deaf`` does not, ``bad``
-    fails.
+    fails, and ``loading`` is loaded until `loaded` is set.
     """
 
     def __init__(self) -> None:
-        self.released = threading.Event()
+        self.released, self.loaded = threading.Event(), threading.Event()
         self.order: list[str] = []
 
     def serve_between(self, urgent: Callable[[], Job | None]) -> None:
@@ -48,6 +48,9 @@ class FakeEngine:
         self.order.append(wanted.content)
         if wanted.model == "bad":
             raise CosegError("The model is bad.")
+        if wanted.model == "loading":
+            self.loaded.wait(60)
+        job.ready = True
         answers = []
         for prompt in prompts:
             if prompt.mask is not None:
@@ -60,7 +63,10 @@ class FakeEngine:
                 mask = Mask((int(row) - 2, int(column) - 2), np.ones((5, 5), bool))
             crop = job.pull(0, 0, 1, 1)  # as the real one, it looks at the image
             assert crop.shape == (1, 1, 3)
-            answers.append(PromptAnswer(mask, 0.9, (0.0, 0.0, 64.0, 64.0), False))
+            # How sure it is, is what it sees at the coarsest level.
+            level = len(wanted.levels)
+            sure = job.pull(0, 0, 1, 1, level)[0, 0, 0] / 255 if level else 0.9
+            answers.append(PromptAnswer(mask, sure, (0.0, 0.0, 64.0, 64.0), False))
         job.send("result", *answer_of(answers, 0.01))
 
     def _answer(self, job: Job) -> None:
@@ -71,6 +77,7 @@ class FakeEngine:
             job.send("result", {"kind": job.kind})
             return
         model = job.body["model"]
+        job.ready = True
         self.order.append(job.body["name"])
         if model == "bad":
             raise CosegError("The model is bad.")

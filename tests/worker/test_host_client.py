@@ -34,6 +34,8 @@ class InThread:
     """A host in a thread that looks to the client like a process of its own."""
 
     can_restart = True
+    #: Makes what does the work.
+    make: Any = FakeEngine
 
     def __init__(self, *, stay: bool = False) -> None:
         self.keys = KEYS
@@ -47,7 +49,7 @@ class InThread:
         """Start one more host."""
         self.kill()
         self.starts += 1
-        self.engine = FakeEngine()
+        self.engine = self.make()
         self.host = Host(KeyPair.new(), [KEYS.public], engine=self.engine, stay=self.stay)  # type: ignore[arg-type]
         self.thread = threading.Thread(target=self.host.run, daemon=True)
         self.thread.start()

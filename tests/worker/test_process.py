@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_coseg.imaging.pyramid import Pyramid
 from napari_coseg.imaging.source import ArraySource
 from napari_coseg.inference.panoptic import segment_image
 from napari_coseg.inference.prompted import Prompter
@@ -101,6 +102,12 @@ def test_the_worker_answers_prompts_as_the_library_does(client: Client, tmp_path
         np.testing.assert_array_equal(one.mask.bits, other.mask.bits)
         assert one.stability == pytest.approx(other.stability, abs=1e-3)
         assert one.crop == pytest.approx(other.crop)
+    # A large object of a pyramid is looked at on the same level on both sides.
+    halves = [picture(600 >> k, 800 >> k) for k in range(3)]
+    pyramid, whole = Pyramid([ArraySource(level) for level in halves]), [Prompt((9, 9, 500, 500))]
+    (one,) = client.prompt(pyramid, whole, **told | {"content": "two"}).future.result(WAIT)
+    (other,) = Prompter(load_prompt_model(path)).segment(pyramid, whole)
+    np.testing.assert_array_equal(one.mask.bits, other.mask.bits)
     # Outside of the image: a sentence, and the host goes on.
     with pytest.raises(CosegError, match="outside"):
         client.prompt(source, [Prompt((500, 500, 600, 600))], **told).future.result(WAIT)

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_coseg.imaging.pyramid import Pyramid
 from napari_coseg.imaging.source import ArraySource
 from napari_coseg.types import CosegError, Mask, Prompt
+from napari_coseg.worker import client as client_module
 from napari_coseg.worker.client import Client
 from napari_coseg.worker.prompting import (
     PromptAnswer,
@@ -22,7 +24,7 @@ from napari_coseg.worker.prompting import (
 )
 from napari_coseg.worker.protocol import Message, ProtocolError, decode, encode
 from napari_coseg.worker.requests import SegmentRequest
-from tests.worker.test_host_client import WAIT, InThread
+from tests.worker.test_host_client import WAIT, InThread, wait_for
 
 
 @pytest.fixture
@@ -124,6 +126,14 @@ def test_a_box_comes_back_as_a_mask(client: Client, host: InThread) -> None:
     assert same.mask.area == 60
 
 
+def test_levels_of_a_pyramid_can_be_pulled(client: Client) -> None:
+    grey = [np.full((100 >> k, 120 >> k, 3), 51 * k, np.uint8) for k in range(3)]
+    pyramid = Pyramid([ArraySource(level) for level in grey])
+    asked = client.prompt(pyramid, [Prompt((3, 4, 9, 14))], model="m")
+    assert asked.body["levels"] == ((50, 60), (25, 30))
+    assert asked.future.result(WAIT)[0].stability == 0.4
+
+
 def test_what_the_host_says_is_wrong_arrives(client: Client) -> None:
     asked = client.prompt(source(), [Prompt((0, 0, 5, 5))], model="bad")
     with pytest.raises(CosegError, match="The model is bad"):
@@ -148,3 +158,37 @@ def test_a_lost_host_is_asked_again(client: Client, host: InThread) -> None:
     (found,) = client.prompt(source(), [again], model="m").future.result(WAIT)
     assert found.mask.origin == (2, 3)
     assert host.starts == 2
+
+
+def test_a_prompt_that_is_cancelled_while_its_model_is_loaded_costs_no_host(
+    client: Client, host: InThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "CANCEL_TIME", 2.0)
+    monkeypatch.setattr(client_module, "PING", 0.02)
+    pending = client.prompt(source(), [Prompt((0, 0, 5, 5))], model="loading", content="long")
+    wait_for(lambda: host.engine.order)
+    client.cancel(pending)
+    cancelled = time.monotonic()
+    after = client.prompt(source(), [Prompt((0, 0, 5, 5))], model="m")
+    # Longer than a host may take that does not say what it does.
+    wait_for(lambda: time.monotonic() > cancelled + 5)
+    assert (host.starts, after.future.done()) == (1, False)
+    host.engine.loaded.set()
+    assert after.future.result(WAIT)[0].mask.area == 25
+    assert host.starts == 1
+
+
+def test_a_model_that_is_loaded_for_ever_is_a_hang(
+    client: Client, host: InThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "CANCEL_TIME", 0.1)
+    monkeypatch.setattr(client_module, "LOAD_TIME", 0.3)
+    monkeypatch.setattr(client_module, "PING", 0.02)
+    pending = client.prompt(source(), [Prompt((0, 0, 5, 5))], model="loading", content="long")
+    wait_for(lambda: host.engine.order)
+    hanging = host.engine
+    client.cancel(pending)
+    after = client.prompt(source(), [Prompt((0, 0, 5, 5))], model="m")
+    assert after.future.result(WAIT)[0].mask.area == 25
+    assert host.starts == 2
+    hanging.loaded.set()

@@ -67,7 +67,7 @@ def entry(**change: Any) -> dict[str, Any]:
         ([b"[" * 100_000], "not JSON"),
         ([b"[1]"], "not a JSON object"),
         ([b"{}"] * 40, "too many frames"),
-        (frames({"version": 4}), "version 4"),
+        (frames({"version": protocol.VERSION + 1}), f"version {protocol.VERSION + 1}"),
         (frames({"kind": "result"}), "'result'"),
         (frames({"kind": "boo"}), "'boo'"),
         (frames({"kind": ["x"]}), "not understood"),

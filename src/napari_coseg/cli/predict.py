@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from napari_coseg.cli.options import Shard
 from napari_coseg.cli.reporting import run_folder
 from napari_coseg.weights.catalogue import DEFAULT_MODEL
 
@@ -25,10 +26,7 @@ def predict(
         typer.Option(help="Size of a pixel in µm, instead of what the files say."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    shard: Annotated[
-        str | None,
-        typer.Option(help="i/n: only the i-th of n parts, so that n processes share the work."),
-    ] = None,
+    shard: Shard = None,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -56,10 +54,8 @@ def predict(
     """
     from napari_coseg.inference.jobs import find_jobs, parse_shard, shard_of
 
-    part = None if shard is None else parse_shard(shard)
-    jobs = find_jobs(images, out)
-    if part is not None:
-        jobs = shard_of(jobs, *part)
+    part = parse_shard(shard)
+    jobs = shard_of(find_jobs(images, out), *part)
 
     import torch
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_coseg.cli.options import Shard
 from napari_coseg.cli.reporting import run_folder
 
 #: Labels, or images, that are named at the most where something is missing.
@@ -40,6 +41,7 @@ def prompt(
         typer.Option(help="Length in pixels of objects with points alone; else looked for."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    shard: Shard = None,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -62,32 +64,36 @@ def prompt(
     and the exit code is 1.
     """
     from napari_coseg.imaging.prompt_tables import read_prompts
-    from napari_coseg.inference.jobs import find_jobs
+    from napari_coseg.inference.jobs import find_jobs, parse_shard, shard_of
+    from napari_coseg.inference.prompt_jobs import assign
     from napari_coseg.weights.listing import default_prompt_model
 
+    part = parse_shard(shard)
     jobs = find_jobs(images, out)
     table = read_prompts(boxes, points)
+    objects, asked, unknown = assign(table, jobs)
+    # Of the images that have prompts, so that parts are of one size.
+    mine = shard_of(asked, *part)
     name = default_prompt_model() if model is None else model
 
     import torch
 
     from napari_coseg.inference.devices import choose_device
-    from napari_coseg.inference.prompt_files import PromptFolder, assign
+    from napari_coseg.inference.prompt_files import PromptFolder
     from napari_coseg.weights.loading import load_prompt_model
 
-    objects, asked, unknown = assign(table, jobs)
     if threads is not None:
         torch.set_num_threads(threads)
     loaded = load_prompt_model(name, choose_device(device))
     folder = PromptFolder(out, loaded, objects, table.classes, mpp, size)
     if not overwrite:
-        folder.check(asked)
+        folder.check(mine)
     if len(asked) < len(jobs):
         print(f"Without prompts and left out: {len(jobs) - len(asked)} of {len(jobs)} images.")
     if unknown:
         named = ", ".join(unknown[:_NAMED]) + ", ..." * (len(unknown) > _NAMED)
         print(f"Images that are named in the tables and not given: {named}.")
-    run_folder(folder, asked, loaded.card, parts="objects of the image", more=_empty)
+    run_folder(folder, mine, loaded.card, parts="objects of the image", more=_empty)
 
 
 def _empty(facts: dict[str, Any]) -> str:

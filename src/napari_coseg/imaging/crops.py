@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,8 @@ _STRIP_PIXELS = 8 << 20
 # Pixels are averaged in whole blocks before they are resampled as long as this many blocks are
 # left for one pixel of the crop: with three, the difference is below a grey level.
 _GAP = 3.0
+# A level may be coarser than the crop by this much: rounded sizes.
+_SLACK = 1.05
 
 
 class Readable(Protocol):
@@ -22,6 +25,10 @@ class Readable(Protocol):
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
+
+    @property
+    def levels(self) -> Sequence[Readable]:
+        """The picture at each scale that it is there at: itself first, then coarser ones."""
 
     def read(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[np.uint8]:
         """Return a window that lies inside, (rows, columns, 3)."""
@@ -37,15 +44,16 @@ def read_crop(
 
     Shrinking averages under a triangle as wide as two pixels of the crop, so that nothing
     aliases; enlarging interpolates bilinearly between pixel centres. Memory is bounded, however
-    large the square is.
+    large the square is. Where the image has levels, the coarsest one that is as fine as the crop
+    is read and no other.
 
     Parameters
     ----------
     source : ImageSource
-        Or anything with its `shape` and `read`.
+        Or anything with its `shape`, `levels` and `read`.
     box : tuple of float
-        First row and column, last row and column, exclusive, in pixels of the image. It may
-        reach outside of it.
+        First row and column, last row and column, exclusive, in pixels of the image's finest
+        level. It may reach outside of it.
     side : int
         Rows and columns of the crop.
     fill : tuple of int
@@ -67,10 +75,39 @@ def read_crop(
     square = math.isfinite(length) and length > 0 and abs(column1 - column0 - length) <= 1e-6
     if side < 1 or not (square and math.isfinite(row0) and math.isfinite(column0)):
         raise ValueError(f"no square to be read at {side} pixels: {box}")
-    scale = length / side
-    block = max(1, int(scale / _GAP))
+    level, down, across = _level_for(source, length / side)
+    return _resampled(
+        level, (row0 / down, column0 / across, row1 / down, column1 / across), side, fill
+    )
+
+
+def _level_for(source: Readable, scale: float) -> tuple[Readable, float, float]:
+    """Return the coarsest level that is as fine as a crop, and its pixels' height and width."""
+    chosen = source, 1.0, 1.0
+    # Most crops are looked at closely: nobody needs to open levels for them.
+    if scale <= 1:
+        return chosen
+    rows, columns = source.shape
+    for level in source.levels[1:]:
+        down, across = rows / level.shape[0], columns / level.shape[1]
+        if max(down, across) > scale * _SLACK:
+            break
+        chosen = level, down, across
+    return chosen
+
+
+def _resampled(
+    source: Readable,
+    box: tuple[float, float, float, float],
+    side: int,
+    fill: tuple[int, int, int],
+) -> npt.NDArray[np.uint8]:
+    """Read a box at the size of the crop; on a level, it is a square but for rounding."""
+    row0, column0, row1, column1 = box
+    height, width = row1 - row0, column1 - column0
+    block = max(1, int(min(height, width) / side / _GAP))
     # What the filter reaches beyond the box.
-    around = math.ceil(max(1.0, scale)) + block
+    around = math.ceil(max(1.0, max(height, width) / side)) + block
     top, left = math.floor(row0) - around, math.floor(column0) - around
     rows = -(-(math.ceil(row1) + around - top) // block)
     columns = -(-(math.ceil(column1) + around - left) // block)
@@ -79,7 +116,7 @@ def read_crop(
     resampled = Image.fromarray(window).resize(
         (side, side),
         Image.Resampling.BILINEAR,
-        box=(*seen, seen[0] + length / block, seen[1] + length / block),
+        box=(*seen, seen[0] + width / block, seen[1] + height / block),
     )
     return np.asarray(resampled).copy()
 

@@ -55,7 +55,7 @@ def check_file(path: Path | str) -> Path:
     path = Path(path)
     try:
         if path.is_dir():
-            raise CosegError(f"{path} is a folder, and an image file was expected.")
+            raise CosegError(f"{path} is a folder, and a file was expected.")
         if not path.exists():
             raise CosegError(f"{path} does not exist: check the name and the folder.")
         if path.stat().st_size == 0:

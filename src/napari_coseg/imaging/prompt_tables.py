@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from napari_coseg.imaging.tables import check_labels, read_cells, read_numbers
+from napari_coseg.imaging.tables import check_labels, line_of, read_cells, read_numbers
 from napari_coseg.types import ClassTable, CosegError, Prompt
 
 #: Columns that the files must have. ``class`` and ``image`` may stand beside them.
@@ -19,6 +20,8 @@ POINT_COLUMNS = ("label", "row", "column", "positive")
 _YES = frozenset({"1", "1.0", "true", "yes", "+", "positive"})
 _NO = frozenset({"0", "0.0", "false", "no", "-", "negative"})
 _MOST_CLASSES = 254
+# A whole number, as a program writes it that takes all numbers for floats.
+_WHOLE = re.compile(r"(\d+)\.0*")
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,8 @@ def read_prompts(boxes: Path | None = None, points: Path | None = None) -> Promp
     Returns
     -------
     PromptTable
-        A column ``class`` holds ids (whole numbers from 1) or names, which are numbered as they
-        first appear. A column ``image`` names the image of each row.
+        A column ``class`` holds ids (whole numbers from 1; 0 or nothing for none) or names, which
+        are numbered as they first appear. A column ``image`` names the image of each row.
 
     Raises
     ------
@@ -106,7 +109,8 @@ def read_prompts(boxes: Path | None = None, points: Path | None = None) -> Promp
         for key, draft in _rows(path, cells, drafts):
             drafts[key] = draft
     if not drafts:
-        raise CosegError(f"{' and '.join(str(path) for path, _ in tables)} hold no row.")
+        named = " and ".join(str(path) for path, _ in tables)
+        raise CosegError(f"{named} {'has' if len(tables) == 1 else 'have'} no row: add some.")
     numbers, classes = _classes([draft.class_name for draft in drafts.values()])
     objects: dict[str, list[PromptedObject]] = {}
     for (image, label), draft in drafts.items():
@@ -129,14 +133,14 @@ def _rows(
     signs = None if boxes else _signs(path, cells["positive"])
     none = [""] * len(cells)
     images = cells["image"].str.strip().tolist() if "image" in cells.columns else none
-    kinds = cells["class"].str.strip().tolist() if "class" in cells.columns else none
+    kinds = _kinds(cells["class"]) if "class" in cells.columns else none
     for row, label in enumerate(labels.tolist()):
         key = (images[row], int(label))
         draft = drafts.get(key) or _Draft(str(path))
         if kinds[row]:
             if draft.class_name not in ("", kinds[row]):
                 raise CosegError(
-                    f"{path} calls label {label} {kinds[row]!r} in line {row + 2}, and "
+                    f"{path} calls label {label} {kinds[row]!r} in line {line_of(cells, row)}, and "
                     f"{draft.class_name!r} before: an object has one class."
                 )
             draft.class_name = kinds[row]
@@ -144,8 +148,8 @@ def _rows(
             draft.points.append((numbers[row][0], numbers[row][1], signs[row]))
         elif draft.box is not None:
             raise CosegError(
-                f"{path} has a second box of label {label} in line {row + 2}: an object has one "
-                "box; give the other one another label."
+                f"{path} has a second box of label {label} in line {line_of(cells, row)}: an "
+                "object has one box; give the other one another label."
             )
         else:
             row0, column0, row1, column1 = numbers[row]
@@ -159,8 +163,8 @@ def _filled(path: Path, cells: pd.Series) -> pd.Series:
     if empty.size:
         row = int(empty[0])
         raise CosegError(
-            f"{path} has {cells.iloc[row]!r} in line {row + 2}, column {cells.name}, where a "
-            "number is expected."
+            f"{path} has {cells.iloc[row]!r} in line {line_of(cells, row)}, column {cells.name}, "
+            "where a number is expected."
         )
     return values
 
@@ -170,17 +174,23 @@ def _signs(path: Path, cells: pd.Series) -> list[bool]:
     for row, cell in enumerate(cells.str.strip().str.lower()):
         if cell not in _YES | _NO:
             raise CosegError(
-                f"{path} has {cells.iloc[row]!r} in line {row + 2}, column positive: write 1 for "
-                "a point on the object and 0 for one beside it."
+                f"{path} has {cells.iloc[row]!r} in line {line_of(cells, row)}, column positive: "
+                "write 1 for a point on the object and 0 for one beside it."
             )
         signs.append(cell in _YES)
     return signs
 
 
+def _kinds(cells: pd.Series) -> list[str]:
+    """Return classes as they are written; ids as whole numbers, where a program wrote 2.0."""
+    found = [(cell, _WHOLE.fullmatch(cell)) for cell in cells.str.strip()]
+    return [cell if whole is None else whole[1] for cell, whole in found]
+
+
 def _classes(given: list[str]) -> tuple[dict[str, int], ClassTable]:
     """Give classes their ids: their own if all are whole numbers, else as they first appear."""
     names = [name for name in dict.fromkeys(given) if name]
-    if names and all(name.isdecimal() and 1 <= int(name) <= _MOST_CLASSES for name in names):
+    if names and all(name.isdecimal() and int(name) <= _MOST_CLASSES for name in names):
         numbers = {name: int(name) for name in names}
         table = ClassTable.from_names(f"class {i}" for i in range(1, max(numbers.values()) + 1))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def read_objects(path: Path | str) -> pd.DataFrame:
     double = labels[labels.duplicated()]
     if len(double):
         raise CosegError(f"{path} has the label {double.iloc[0]} more than once.")
-    return frame
+    return frame.reset_index(drop=True)
 
 
 def classes_named_in(objects: pd.DataFrame) -> ClassTable:
@@ -116,11 +117,17 @@ def read_cells(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
     Parameters
     ----------
     path : Path
-        UTF-8, with commas and one header line.
+        UTF-8, with commas and one header line; or with semicolons or tabs, as spreadsheets write
+        them where the comma is in numbers.
     columns : sequence of str
         Which ones there must be; others may be there too.
     what : str
         What such a table is called, for messages.
+
+    Returns
+    -------
+    DataFrame of str
+        Rows without any text are left out; `line_of` says where the others stand in the file.
 
     Raises
     ------
@@ -129,12 +136,27 @@ def read_cells(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
     """
     check_file(path)
     try:
+        sign, names = _header(path)
         # As text, so that a class called "NA" stays one and a bad cell can be named.
-        text = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        text = pd.read_csv(
+            path,
+            sep=sign,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            skipinitialspace=True,
+        )
     except (ValueError, OSError, pd.errors.ParserError) as error:
         raise CosegError(f"{path} is not a table in CSV: {_short(error)}.") from error
     if not isinstance(text.index, pd.RangeIndex):
         raise CosegError(f"{path} has lines with more cells than its header.")
+    text = text.rename(columns=str.strip)
+    twice = [name for name in columns if names.count(name) > 1]
+    if twice:
+        raise CosegError(f"{path} has the column {twice[0]} twice: remove one of them.")
+    # Cells that a line does not reach, and lines that a spreadsheet thought to be used.
+    text = text.fillna("")
+    text = text[(text != "").any(axis=1)]
     missing = [name for name in columns if name not in text.columns]
     if missing:
         listed = ", ".join(missing)
@@ -143,6 +165,11 @@ def read_cells(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
             f"{', '.join(columns)}."
         )
     return text
+
+
+def line_of(cells: pd.DataFrame | pd.Series, row: int) -> int:
+    """Return the line of the file that a row of `read_cells` stands in."""
+    return int(cells.index[row]) + 2
 
 
 def read_numbers(path: Path, cells: pd.Series, *, whole: bool) -> pd.Series:
@@ -161,8 +188,8 @@ def read_numbers(path: Path, cells: pd.Series, *, whole: bool) -> pd.Series:
         row = int(np.flatnonzero(bad)[0])
         wanted = "a whole number" if whole else "a number"
         raise CosegError(
-            f"{path} has {cells.iloc[row]!r} in line {row + 2}, column {cells.name}, where "
-            f"{wanted} is expected."
+            f"{path} has {cells.iloc[row]!r} in line {line_of(cells, row)}, column {cells.name}, "
+            f"where {wanted} is expected."
         )
     return values.astype(np.int64 if whole else np.float64)
 
@@ -171,6 +198,14 @@ def check_labels(path: Path, labels: pd.Series) -> None:
     """Raise `CosegError` if a label is none that a label image can hold."""
     if len(labels) and (labels.min() < 1 or labels.max() > _LARGEST):
         raise CosegError(f"{path} has labels outside of 1 to {_LARGEST}, which no label image has.")
+
+
+def _header(path: Path) -> tuple[str, list[str]]:
+    """Return what parts the cells of a file, a comma unless the header has none, and its names."""
+    with path.open(encoding="utf-8-sig") as file:
+        header = next((line for line in file if line.strip()), "")
+    sign = next((sign for sign in ",;\t" if sign in header), ",")
+    return sign, [name.strip() for name in next(csv.reader([header], delimiter=sign), [])]
 
 
 def _short(error: BaseException) -> str:

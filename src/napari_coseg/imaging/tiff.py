@@ -26,7 +26,7 @@ _SPOT = 64
 
 
 class TiffPixels:
-    """Samples of the largest picture in an open TIFF, at full resolution.
+    """Samples of the largest picture in an open TIFF, at full resolution or a coarser level.
 
     Reads may come from several threads: looking at the file and at the cache is locked, decoding
     is not. Two threads that want one tile at once may both decode it.
@@ -39,6 +39,8 @@ class TiffPixels:
         Open; closed by its owner.
     cache_bytes : int
         Decoded tiles or strips that are kept, least recently used first to go. One is always kept.
+    level : int
+        Of a picture that is there at several scales; 0 is the finest.
 
     Attributes
     ----------
@@ -46,6 +48,8 @@ class TiffPixels:
         Rows, columns.
     samples : int
         1, 3 or 4.
+    levels : int
+        Scales that the picture is there at.
     dtype : dtype
         Of the samples, in this machine's byte order.
     page : TiffPage
@@ -58,9 +62,13 @@ class TiffPixels:
         is truncated.
     """
 
-    def __init__(self, path: Path, tiff: tifffile.TiffFile, cache_bytes: int) -> None:
+    def __init__(
+        self, path: Path, tiff: tifffile.TiffFile, cache_bytes: int, level: int = 0
+    ) -> None:
         self._path = path
-        self._planes = _planes(path, tiff)
+        self._picture = _picture(path, tiff)
+        self.levels = len(self._picture)
+        self._planes = _planes(path, self._picture[level])
         page = self._planes[0][0]
         self.page = page
         self.shape = (int(page.imagelength), int(page.imagewidth))
@@ -81,6 +89,11 @@ class TiffPixels:
         self._kept = 0
         self._cache: OrderedDict[tuple[int, int], npt.NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
+
+    def shape_of(self, level: int) -> tuple[int, int]:
+        """Rows and columns of a level."""
+        page = self._picture[level].keyframe
+        return int(page.imagelength), int(page.imagewidth)
 
     def read(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[Any]:
         """Return the samples of a window, (rows, columns, samples), in a new array.
@@ -208,10 +221,9 @@ def _is_plain(page: tifffile.TiffPage) -> bool:
     )
 
 
-def _planes(path: Path, tiff: tifffile.TiffFile) -> list[tuple[tifffile.TiffPage, int]]:
-    """Return directory and plane of each group of samples of the picture, or say what is wrong."""
+def _planes(path: Path, level: tifffile.TiffPageSeries) -> list[tuple[tifffile.TiffPage, int]]:
+    """Return directory and plane of each group of samples of a level, or say what is wrong."""
     try:
-        level = _picture(path, tiff)
         axes = [(name, n) for name, n in zip(level.axes, level.shape, strict=True) if n != 1]
         first = level.keyframe.aspage()
         pages = [first]
@@ -243,10 +255,14 @@ def _planes(path: Path, tiff: tifffile.TiffFile) -> list[tuple[tifffile.TiffPage
     return planes
 
 
-def _picture(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
-    """Return the largest picture: labels, macros and reduced copies of a slide are smaller."""
-    pictures = [series.levels[0] for series in tiff.series]
-    pixels = [series.keyframe.imagelength * series.keyframe.imagewidth for series in pictures]
+def _picture(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
+    """Return the levels of the largest picture: labels and macros of a slide are smaller."""
+    try:
+        pictures = [list(series.levels) for series in tiff.series]
+        finest = [levels[0].keyframe for levels in pictures]
+        pixels = [page.imagelength * page.imagewidth for page in finest]
+    except Exception as error:
+        raise damaged(path, error) from error
     largest = max(pixels)
     if pixels.count(largest) > 1:
         raise CosegError(

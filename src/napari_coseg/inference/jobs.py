@@ -98,14 +98,16 @@ def name_jobs(paths: Iterable[Path]) -> list[Job]:
     return jobs
 
 
-def parse_shard(text: str) -> tuple[int, int]:
-    """Read ``i/n``: the i-th of n parts, from 1.
+def parse_shard(text: str | None) -> tuple[int, int]:
+    """Read ``i/n``: the i-th of n parts, from 1; where nothing is given, the one that is all.
 
     Raises
     ------
     CosegError
         If it is something else.
     """
+    if text is None:
+        return 1, 1
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise CosegError(f"A shard is written i/n, from 1/n to n/n, for example 2/4: {text!r}.")

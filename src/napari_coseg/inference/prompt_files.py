@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from napari_coseg.imaging.objects import pixel_table
-from napari_coseg.imaging.prompt_tables import PromptedObject, PromptTable
+from napari_coseg.imaging.prompt_tables import PromptedObject
 from napari_coseg.imaging.result_files import write_results, written_paths
 from napari_coseg.imaging.source import open_image
 from napari_coseg.inference.canvas import Canvas, make_canvas
@@ -25,7 +25,7 @@ from napari_coseg.inference.prompted import Prompter
 from napari_coseg.inference.result_folder import ResultFolder
 from napari_coseg.inference.stream import Cancel, Progress
 from napari_coseg.inference.timing import Timings
-from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, Mask, empty_objects
+from napari_coseg.types import OBJECT_COLUMNS, ClassTable, Mask, empty_objects
 from napari_coseg.weights.loading import LoadedPromptModel
 
 #: Objects that are segmented in one go: enough to share crops, few enough for their logits.
@@ -46,7 +46,8 @@ class PromptFolder(ResultFolder):
     model : LoadedPromptModel
         Network, card, hash.
     objects : mapping of str
-        What is asked for on each image, by the name of its job; see `assign`.
+        What is asked for on each image, by the name of its job; see
+        `napari_coseg.inference.prompt_jobs.assign`.
     classes : ClassTable
         Of these objects.
     mpp : float, optional
@@ -138,7 +139,7 @@ def prompt_file(
     Returns
     -------
     dict
-        Shape, pixel size, number of objects, labels that ended empty, seconds by stage.
+        Shape, pixel size, number of objects, labels that ended empty, device, seconds by stage.
 
     Raises
     ------
@@ -179,67 +180,10 @@ def prompt_file(
         "objects": len(table),
         "empty": empty,
         "device": str(prompter.device),
+        "batch": prompter.batch,
         "notes": [],
         "seconds": {**timings.as_dict(), "all": round(time.perf_counter() - started, 3)},
     }
-
-
-def assign(
-    table: PromptTable, jobs: Sequence[Job]
-) -> tuple[dict[str, list[PromptedObject]], list[Job], list[str]]:
-    """Find the image of each prompt.
-
-    Parameters
-    ----------
-    table : PromptTable
-        Its images are named by file name, with or without ending, or by the end of the path.
-    jobs : sequence of Job
-
-    Returns
-    -------
-    objects : dict of str
-        By the name of the job.
-    asked : list of Job
-        The jobs that have prompts.
-    unknown : list of str
-        Names of images that are not among the jobs.
-
-    Raises
-    ------
-    CosegError
-        If the files name no image and there are several, a name fits several images, two names
-        mean one image, or no image has a prompt.
-    """
-    objects: dict[str, list[PromptedObject]] = {}
-    unknown = []
-    for name, wanted in table.objects.items():
-        if name == "" and len(table.objects) == 1 and len(jobs) == 1:
-            fitting = list(jobs)
-        elif name == "":
-            raise CosegError(
-                f"Prompts without an image's name cannot be told apart on {len(jobs)} images: "
-                "give the tables a column image with the files' names."
-            )
-        else:
-            fitting = [job for job in jobs if _is_called(job, name)]
-        if len(fitting) > 1:
-            raise CosegError(
-                f"The tables name the image {name}, and {fitting[0].path} and {fitting[1].path} "
-                "are both called so: write more of the path in the column image."
-            )
-        if not fitting:
-            unknown.append(name)
-        elif fitting[0].name in objects:
-            raise CosegError(
-                f"The tables name {fitting[0].path} in two ways, one of them {name}: use one."
-            )
-        else:
-            objects[fitting[0].name] = wanted
-    asked = [job for job in jobs if job.name in objects]
-    if not asked:
-        listed = ", ".join(unknown[:3])
-        raise CosegError(f"None of the images is one that the tables name ({listed}).")
-    return objects, asked, unknown
 
 
 def _painted(
@@ -283,12 +227,6 @@ def _square(one: PromptedObject) -> tuple[int, int]:
         corners.append(one.prompt.box[:2])
     row, column = min(corners)
     return int(row // _NEAR), int(column // _NEAR)
-
-
-def _is_called(job: Job, name: str) -> bool:
-    wanted = Path(name).as_posix()
-    path = job.path.as_posix()
-    return wanted in (path, job.path.name, job.path.stem, job.name) or path.endswith(f"/{wanted}")
 
 
 def _hash(objects: Sequence[PromptedObject], classes: ClassTable) -> str:

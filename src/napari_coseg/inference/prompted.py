@@ -90,6 +90,11 @@ class Prompter:
         self.encoded = 0
         self.decoded = 0
 
+    @property
+    def batch(self) -> dict[str, int]:
+        """Crops and objects that are computed together; fewer after a lack of memory."""
+        return {"crops": self._runner.crops, "objects": self._runner.objects}
+
     def segment(
         self,
         source: Readable,

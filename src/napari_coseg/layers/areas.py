@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_coseg.layers.planes import Box
+from napari_coseg.layers.pictures import Box
 from napari_coseg.types import CosegError
 
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from napari_coseg.imaging.source import ImageSource
 from napari_coseg.layers.channels import MOST_CHANNELS, ChannelGroup
-from napari_coseg.layers.planes import Box, Plane, Stack
+from napari_coseg.layers.pictures import Box, Plane
+from napari_coseg.layers.planes import Stack
 from napari_coseg.types import CosegError
 
 # Values that are told apart between the contrast limits: 16 between two of 8 bits, of which none
@@ -221,9 +222,14 @@ class Composite(Stack):
         return tuple(float(self.length(a)) if a == self.mixed else v for a, v in enumerate(known))
 
     def source(
-        self, index: Sequence[int], level: int, box: Box | None, mpp: float | None
+        self,
+        index: Sequence[int],
+        level: int,
+        box: Box | None,
+        mpp: float | None,
+        like: ImageSource | None = None,
     ) -> CompositeSource:
-        """Return a mixed picture as prediction reads it; `mpp` is the level's."""
+        """Return a mixed picture as prediction reads it; contrast limits say what is white."""
         places: list[int | slice] = [
             slice(None) if a == self.mixed else i for a, i in zip(self.leading, index, strict=True)
         ]

@@ -12,13 +12,14 @@ from napari.layers import Labels
 from napari_coseg.layers.object_rows import object_rows
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.results import Place, own_facts, placed
+from napari_coseg.layers.sheet import MOST_AXES
 from napari_coseg.layers.tuples import (
     METADATA,
     listed_classes,
     own_metadata,
 )
 from napari_coseg.layers.volume_layers import kept_grid
-from napari_coseg.types import ClassTable
+from napari_coseg.types import ClassTable, CosegError
 
 #: Classes of a layer that nobody has named any for.
 PLAIN = ClassTable.from_names(["object"])
@@ -44,18 +45,45 @@ def objects_layer(image: Any, stack: Stack, classes: ClassTable = PLAIN) -> Labe
         The same as pixels.
     classes : ClassTable
         That objects may have.
+
+    Raises
+    ------
+    CosegError
+        If the image has more long axes than a layer of objects, or the memory does not suffice.
     """
+    trouble = too_many_axes(stack)
+    if trouble:
+        raise CosegError(trouble)
     rows, columns = stack.shape
     place = Place(None, 0, (0, 0, rows, columns))
     shape = stack.in_order([*stack.axes], rows, columns)
+    try:
+        # 16 bits: napari draws them as they are; wider ones it looks up one by one.
+        labels = np.zeros(shape, np.uint16)
+    except MemoryError as error:
+        raise CosegError(
+            f"There is too little memory for a layer of objects as large as {stack.name}: take a "
+            "part of the image."
+        ) from error
     own = own_metadata("instances", stack.name, classes, stack.mpp)
-    # 16 bits: napari draws them as they are; wider ones it looks up one by one.
     return Labels(
-        np.zeros(shape, np.uint16),
+        labels,
         name=f"{stack.name} objects",
         features=object_rows({}, classes, stack.mpp, None),
         metadata={**kept_grid(image, shape), **own},
         **placed(image, stack, place),
+    )
+
+
+def too_many_axes(stack: Stack) -> str:
+    """Say why no layer of objects can lie on an image; "" where one can."""
+    long = sum(length > 1 for length in (*stack.axes, *stack.shape))
+    if long <= MOST_AXES:
+        return ""
+    return (
+        f"{stack.name} has {long} axes that are longer than one, and objects go into a layer of "
+        f"{MOST_AXES} at the most: open a part of it (one time, one channel), or choose a Labels "
+        "layer with fewer axes under Into."
     )
 
 

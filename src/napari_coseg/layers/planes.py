@@ -6,23 +6,20 @@ napari itself is not imported: what a layer is asked for is public, and tests ca
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_coseg.imaging.source import ArraySource, ImageSource
+from napari_coseg.imaging.array_source import ImageSource
+from napari_coseg.imaging.pyramid import Pyramid
 from napari_coseg.layers.channels import channel_axis
 from napari_coseg.layers.physical import is_square, pixel_sides
+from napari_coseg.layers.pictures import Box, Plane, PlaneSource
 from napari_coseg.types import CosegError
 
 T = TypeVar("T")
-#: A box of pixels: first row, first column, and the last ones, exclusive.
-Box = tuple[int, int, int, int]
-
 # A pyramid's level may be coarser than the model's pixels by this much: rounded sizes.
 _SLACK = 1.05
 
@@ -135,12 +132,19 @@ class Stack:
         if mpp is None or wanted is None:
             return 0
         chosen = 0
-        for level in range(1, len(self.levels)):
+        for level in self._flat_levels:
             ratio = self.shape[0] / self.shape_of(level)[0]
             if mpp * ratio > wanted * _SLACK:
                 break
             chosen = level
         return chosen
+
+    @property
+    def _flat_levels(self) -> list[int]:
+        """Coarser levels that are so in rows and columns alone: their planes are the same ones."""
+        first = [self.levels[0].shape[axis] for axis in self.leading]
+        levels = range(1, len(self.levels))
+        return [k for k in levels if [self.levels[k].shape[a] for a in self.leading] == first]
 
     def plane(self, index: Sequence[int | slice], level: int = 0, box: Box | None = None) -> Plane:
         """Return a picture as an array that is read when it is sliced.
@@ -160,83 +164,36 @@ class Stack:
         return Plane(self.levels[level], places, self.rgb, box or (0, 0, rows, columns))
 
     def source(
-        self, index: Sequence[int], level: int, box: Box | None, mpp: float | None
+        self,
+        index: Sequence[int],
+        level: int,
+        box: Box | None,
+        mpp: float | None,
+        like: ImageSource | None = None,
     ) -> ImageSource:
-        """Return a picture as prediction reads it; `mpp` is the level's."""
-        return PlaneSource(self.plane(index, level, box), mpp, self.name)
+        """Return a picture as prediction reads it.
 
+        Parameters
+        ----------
+        index, level, box
+            As in `plane`.
+        mpp : float or None
+            Of the level.
+        like : ImageSource, optional
+            The same picture at another level: what is white there is white here.
+        """
+        finest = like if isinstance(like, PlaneSource) else None
+        return PlaneSource(self.plane(index, level, box), mpp, self.name, finest)
 
-class Plane:
-    """Pixels of one picture: it has a shape and a type, and is sliced by rows and columns.
-
-    Parameters
-    ----------
-    data : array
-        Whatever holds them.
-    index : tuple of int, slice or None
-        Place on each axis; None for rows and columns, a slice for one axis of samples at most.
-    rgb : bool
-        Whether one more axis is colour.
-    box : Box
-        Pixels of it.
-    """
-
-    def __init__(
-        self, data: Any, index: tuple[int | slice | None, ...], rgb: bool, box: Box
-    ) -> None:
-        self._data = data
-        self._index = index
-        self._box = box
-        kept = [axis for axis, part in enumerate(index) if part is None or isinstance(part, slice)]
-        sliced = [axis for axis in kept if index[axis] is not None]
-        self._samples = kept.index(sliced[0]) if sliced else None
-        samples = [len(index)] if rgb else sliced
-        self.shape = (box[2] - box[0], box[3] - box[1], *(int(data.shape[a]) for a in samples))
-        self.dtype = np.dtype(data.dtype)
-
-    def __getitem__(self, window: tuple[slice, slice]) -> npt.NDArray[Any]:
-        """Read a window."""
-        row0, column0, row1, column1 = self._box
-        spans = (
-            slice(low + part.start, low + part.stop, part.step)
-            for low, part in zip(
-                (row0, column0),
-                (
-                    slice(*window[0].indices(row1 - row0)),
-                    slice(*window[1].indices(column1 - column0)),
-                ),
-                strict=True,
-            )
-        )
-        key = tuple(next(spans) if part is None else part for part in self._index)
-        pixels = np.asarray(self._data[key])
-        return pixels if self._samples is None else np.moveaxis(pixels, self._samples, -1)
-
-
-class PlaneSource(ImageSource):
-    """A plane as windows of 8-bit RGB, opened by the thread that first reads it.
-
-    Opening looks at pixels (for the white level), which may lie on a disk or behind a network:
-    the GUI's thread must not wait for that.
-    """
-
-    def __init__(self, plane: Plane, mpp: float | None, name: str) -> None:
-        self._plane = plane
-        self._opened: ArraySource | None = None
-        self._lock = threading.Lock()
-        self.mpp = mpp
-        self.name = name
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self._plane.shape[0], self._plane.shape[1]
-
-    def _read(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[np.uint8]:
-        with self._lock:
-            if self._opened is None:
-                self._opened = ArraySource(self._plane, self.mpp, self.name)
-        return self._opened.read(row0, column0, row1, column1)
+    def pyramid(self, index: Sequence[int]) -> Pyramid:
+        """Return a picture with its coarser levels, as prompts look at it."""
+        finest = self.source(index, 0, None, self.mpp)
+        sources = [finest]
+        for level in self._flat_levels:
+            ratio = self.shape[0] / self.shape_of(level)[0]
+            mpp = None if self.mpp is None else self.mpp * ratio
+            sources.append(self.source(index, level, None, mpp, finest))
+        return Pyramid(sources)
 
 
 def pixel_size_of(layer: Any, spatial: tuple[int, int] = (-2, -1)) -> float | None:

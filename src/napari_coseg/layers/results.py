@@ -13,7 +13,8 @@ from napari.layers import Layer
 
 from napari_coseg.imaging.palette import object_colours
 from napari_coseg.layers.crowds import with_picture
-from napari_coseg.layers.planes import Box, Stack
+from napari_coseg.layers.pictures import Box
+from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.tuples import (
     METADATA,
     LayerData,

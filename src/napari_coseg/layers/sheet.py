@@ -16,6 +16,8 @@ from napari_coseg.types import CosegError, Mask
 
 Window = tuple[slice, ...]
 
+#: Axes longer than one that a layer may have.
+MOST_AXES = 3
 #: Pixels of a window up to which napari redraws the window alone, which costs it a list of all
 #: of them; above, the whole layer is drawn anew.
 _PARTIAL = 1 << 20
@@ -47,7 +49,7 @@ class Sheet:
         long = [axis for axis, length in enumerate(data.shape) if length > 1]
         while len(long) < min(2, data.ndim):
             long = sorted({*long, max(a for a in range(data.ndim) if a not in long)})
-        if len(long) > 3:
+        if len(long) > MOST_AXES:
             raise CosegError(
                 f"{layer.name} has {len(long)} axes that are longer than one: three at most can "
                 "be drawn on."

@@ -19,6 +19,11 @@ class Dock(QWidget):
 
     _gone = False
 
+    @property
+    def gone(self) -> bool:
+        """Whether it has let go already."""
+        return self._gone
+
     def let_go(self) -> None:
         """Hear no more of the viewer, and end what is under way."""
 

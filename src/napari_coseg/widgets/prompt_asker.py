@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_coseg.imaging.source import ImageSource
 from napari_coseg.types import Prompt
 from napari_coseg.widgets.session import Session
-from napari_coseg.worker.pending import Pending
+from napari_coseg.worker.pending import Handlers, Pending
 from napari_coseg.worker.prompting import Crop, PromptAnswer
 
 
@@ -119,6 +119,8 @@ class PromptAsker(QObject):
             content=self._content,
             crops=crops,
             hint=hint,
+            # "Going on with the CPU", for example.
+            handlers=Handlers(notice=self._session.notice.emit),
         )
         self._pending[id(question)] = (question, pending)
         if preview:

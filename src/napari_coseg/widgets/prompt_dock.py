@@ -16,6 +16,7 @@ from napari_coseg.layers.areas import boxes_of_shapes
 from napari_coseg.layers.drawing import PLAIN
 from napari_coseg.types import CosegError
 from napari_coseg.weights.listing import prompt_models
+from napari_coseg.widgets.host_models import offer_prompt_models
 from napari_coseg.widgets.parts import Dock, focus_canvas, wait_for
 from napari_coseg.widgets.preferences import (
     PROMPT_KEYS,
@@ -78,7 +79,7 @@ class PromptDock(Dock):
         self.look.changed.connect(self._on_look)
         self._actions = self._list_actions()
         self._connect()
-        self.form.show_models(prompt_models())
+        offer_prompt_models(self._session, self, self.form, prompt_models())
         self.form.show_classes(PLAIN)
         keys = {name: key for name, key in self._keys.items() if name in self._actions}
         self._shortcuts = Shortcuts(viewer, keys, self._actions)

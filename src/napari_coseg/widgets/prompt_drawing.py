@@ -266,9 +266,10 @@ class Drawing(QObject):
         if not found:
             self._say("Nothing was found in these boxes.")
             return
-        nothing = len(answers) - len(found)
+        nothing, device = len(answers) - len(found), answers[0].device
         self._desk.with_target(
-            lambda target: self._keep_many(target, context, found, nothing), count=len(found)
+            lambda target: self._keep_many(target, context, found, nothing, device),
+            count=len(found),
         )
 
     def _keep_many(
@@ -277,12 +278,13 @@ class Drawing(QObject):
         context: Context,
         found: Sequence[tuple[Prompt, PromptAnswer]],
         nothing: int,
+        device: str,
     ) -> bool:
         alignment = self._alignment(target, context)
         if alignment is None:
             return False
         items = [self._item(alignment, a.mask, p, a.stability, None, context) for p, a in found]
-        change = self._desk.do(lambda: target.commit(items, protect=context.protect))
+        change = self._desk.do(lambda: target.commit(items, protect=context.protect, device=device))
         if change is None:
             return False
         left = len(change.left_out)
@@ -323,8 +325,10 @@ class Drawing(QObject):
         if alignment is None or mask is None:
             return False
         score = float("nan") if work.answer is None else work.answer.stability
+        device = "" if work.answer is None else work.answer.device
         item = self._item(alignment, mask, work.drawn, score, work.label, context)
-        return self._desk.do(lambda: target.commit([item], protect=context.protect)) is not None
+        edit = self._desk.do(lambda: target.commit([item], protect=context.protect, device=device))
+        return edit is not None
 
     def _alignment(self, target: Target, context: Context) -> Alignment | None:
         try:

@@ -85,6 +85,8 @@ class PromptForm(QWidget):
         form.addRow("Class", self.classes)
         self.about = note()
         form.insertRow(2, self.about)
+        self._nothing = ""
+        self.model.currentIndexChanged.connect(self._show_about)
         self._buttons: dict[str, Any] = {}
         self.status = note()
         self.status.setMinimumHeight(2 * self.fontMetrics().height())
@@ -121,15 +123,24 @@ class PromptForm(QWidget):
         chosen = self.classes.currentData()
         return int(chosen) if chosen is not None and chosen >= 0 else 0
 
-    def show_models(self, models: Sequence[tuple[str, ModelCard]]) -> None:
-        """Offer models; the one that was chosen stays so."""
+    def show_models(
+        self,
+        models: Sequence[tuple[str, ModelCard]],
+        nothing: str = "No model for boxes and points is on this machine.",
+    ) -> None:
+        """Offer models; the one that was chosen stays so, and `nothing` is said where none is."""
+        self._nothing = nothing
         before = self.model.currentText()
         self.model.clear()
         for name, card in models:
             self.model.addItem(name, card)
         self.model.setCurrentIndex(max(0, self.model.findText(before)) if models else -1)
+        self._show_about()
+
+    def _show_about(self) -> None:
+        """Say what the chosen model may be used for."""
         card = self.model.currentData()
-        words = "No model for boxes and points is on this machine: objects can still be edited."
+        words = f"{self._nothing} Objects can still be edited."
         if card is not None:
             # Long sentences about data are a look away, and leave the room to the tools.
             words = f"{card.licence}. {card.licence_note.partition(':')[0]}".strip(" .") + "."

@@ -17,7 +17,7 @@ from napari_coseg.imaging.source import ImageSource
 from napari_coseg.layers.areas import plane_index
 from napari_coseg.layers.composite import can_mix, same_look
 from napari_coseg.layers.crowds import PICTURE
-from napari_coseg.layers.drawing import objects_layer
+from napari_coseg.layers.drawing import objects_layer, too_many_axes
 from napari_coseg.layers.placing import place_of
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.preview import PREVIEW_ROLE
@@ -59,7 +59,8 @@ class PromptPlace(QObject):
         self._pixels: Any = None
         self._asked: Future[ImageIdentity] | None = None
         self._placed: tuple[tuple[ImageIdentity, Path | None, Path | None], Place] | None = None
-        # Later, even where it is known at once: whoever looks at the image is not done yet.
+        # Later in any case: a small image is known before this thread goes on, and who looks at it
+        # is not done with that.
         self._identified.connect(self._on_identified, Qt.ConnectionType.QueuedConnection)
 
     def look_at(self, choice: Any) -> None:
@@ -82,6 +83,8 @@ class PromptPlace(QObject):
         self.image = self._parts[0]
         self.stack, self._where = stack, place_of(self.image)
         self._pixels = _finest(self.image)
+        # Said at once, and not when the first object is to be kept; a layer may be chosen for it.
+        self.trouble = too_many_axes(stack)
         self.follow()
         level = stack.levels[0]
         # Pixels may lie on a disk or behind a network: the GUI does not wait for them.
@@ -143,9 +146,9 @@ class PromptPlace(QObject):
         return self.stack.shape
 
     def source(self) -> ImageSource:
-        """Return the plane as the worker reads it."""
+        """Return the plane as the worker reads it: coarser where that is enough."""
         assert self.stack is not None
-        return self.stack.source(self.index, 0, None, self.stack.mpp)
+        return self.stack.pyramid(self.index)
 
     def sheets(self) -> list[Any]:
         """Return layers of the viewer that objects could go into."""

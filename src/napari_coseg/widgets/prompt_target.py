@@ -190,16 +190,28 @@ class Target(QObject):
         self._told(change)
         return change
 
-    def commit(self, items: Sequence[Commit], *, protect: bool, name: str | None = None) -> Change:
+    def commit(
+        self,
+        items: Sequence[Commit],
+        *,
+        protect: bool,
+        name: str | None = None,
+        device: str = "",
+    ) -> Change:
         """Commit objects as one step; those that keep no pixel are left out.
+
+        `device`, where the model has run, goes into the journal.
 
         Raises
         ------
         CosegError
             If none keeps one.
         """
+        settings = {"device": device} if device else None
         return self.edit(
-            lambda: self.case.commit_many(items, protect=protect, strict=False, name=name)
+            lambda: self.case.commit_many(
+                items, protect=protect, strict=False, settings=settings, name=name
+            )
         )
 
     def delete(self, labels: Sequence[int]) -> Change:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari.utils import progress
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout
 
 from napari_coseg.layers.results import result_layers
 from napari_coseg.layers.warming import warm_up
 from napari_coseg.types import CosegError, PanopticResult
-from napari_coseg.weights.listing import from_message
+from napari_coseg.widgets.host_models import HostModels
 from napari_coseg.widgets.parts import Dock, note
 from napari_coseg.widgets.planning import Planned, make_plan
 from napari_coseg.widgets.run import Run
@@ -37,8 +36,6 @@ class SegmentDock(Dock):
     session : Session, optional
         The program's own by default.
     """
-
-    _described = Signal(object)
 
     def __init__(self, viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
@@ -68,8 +65,11 @@ class SegmentDock(Dock):
         shortcut = QShortcut(QKeySequence("Ctrl+Return"), self)
         shortcut.activated.connect(self.start)
         self._show_idle("")
-        self._described.connect(self._on_described)
-        self._ask_models()
+        # Another machine has other models.
+        models = HostModels(self._session, "models", self)
+        models.listed.connect(self.form.show_models)
+        models.failed.connect(lambda words: show_warning(words))
+        models.ask()
         self._warm_up(self.form.model, self.form.device)
         # Once the window stands still: it is for a result that is seconds away.
         QTimer.singleShot(1000, warm_up)
@@ -119,26 +119,6 @@ class SegmentDock(Dock):
             self.cancel()
         else:
             self.start()
-
-    def _ask_models(self) -> None:
-        """Another machine has other models."""
-        try:
-            if self._session.remote:
-                self._session.client.describe().add_done_callback(self._tell_described)
-        except CosegError as error:
-            show_warning(str(error))
-
-    def _tell_described(self, future: Future[dict[str, Any]]) -> None:
-        with suppress(RuntimeError):  # the dock was closed meanwhile
-            self._described.emit(future)
-
-    def _on_described(self, future: Future[dict[str, Any]]) -> None:
-        if self._gone or future.cancelled():
-            return
-        try:
-            self.form.show_models(from_message(future.result().get("models")))
-        except CosegError as error:
-            show_warning(str(error))
 
     def _warm_up(self, model: str, device: str) -> None:
         # The worker loads while the person looks for the button. What is wrong with the model or

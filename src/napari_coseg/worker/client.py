@@ -17,16 +17,17 @@ from napari_coseg.worker.launcher import LocalHost, RemoteHost
 from napari_coseg.worker.line import Line
 from napari_coseg.worker.outbox import Outbox
 from napari_coseg.worker.pending import Handlers, Pending
-from napari_coseg.worker.prompting import Crop, PromptRequest, prompt_bodies
+from napari_coseg.worker.prompting import MOST_LEVELS, Crop, PromptRequest, prompt_bodies
 from napari_coseg.worker.protocol import Message, ProtocolError
 from napari_coseg.worker.requests import SegmentRequest, check_body
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a host has to end what was cancelled; then it is killed. The person is free at once;
-#: this is long enough for a model to be loaded, which a host cannot leave off and a new one would
-#: have to begin again.
+#: Seconds that a host has to end what was cancelled; then it is killed. The person is free at once.
 CANCEL_TIME = 15.0
+#: Seconds that it has while it says that it is loading a model, which it cannot leave off and a new
+#: host would have to begin again.
+LOAD_TIME = 300.0
 #: Seconds between two pings while something is under way.
 PING = 5.0
 #: Seconds of silence after which a host counts as lost, and until it must have said welcome.
@@ -113,6 +114,7 @@ class Client:
         content: str = "",
         crops: Sequence[Crop | None] = (),
         hint: float | None = None,
+        handlers: Handlers | None = None,
     ) -> Pending:
         """Segment the objects that prompts are on.
 
@@ -130,6 +132,8 @@ class Client:
             For each prompt the crop of the answer that it refines.
         hint : float, optional
             Length in pixels of an object that is clicked on.
+        handlers : Handlers, optional
+            Who hears of notices.
 
         Returns
         -------
@@ -147,6 +151,7 @@ class Client:
                 "model": model,
                 "device": device,
                 "shape": source.shape,
+                "levels": [level.shape for level in source.levels[1 : MOST_LEVELS + 1]],
                 "name": source.name,
                 "content": content,
                 "prompts": prompt_bodies(prompts, crops),
@@ -154,7 +159,8 @@ class Client:
             },
         )
         masks = [prompt.mask for prompt in prompts]
-        return self._ask(Pending("prompt", wanted.model_dump(), source, masks=masks))
+        heard = handlers or Handlers()
+        return self._ask(Pending("prompt", wanted.model_dump(), source, heard, masks=masks))
 
     def cancel(self, pending: Pending) -> None:
         """End a request: its future is cancelled at once, and nothing more is heard of it."""
@@ -279,8 +285,17 @@ class Client:
             pending.tell(message)
 
     def _compare(self, message: Message) -> None:
-        """Repeat what the host says it does not hold: it, or the way to it, was new meanwhile."""
+        """Take in what the host says of our requests.
+
+        What it does not hold is repeated: it, or the way to it, was new meanwhile.
+        """
         held = message.body.get("holds", [])
+        loading = message.body.get("preparing", [])
+        for pending in self._pending.values():
+            if pending.deadline is not None and pending.id in loading:
+                # No hang: what it will do once the model is there, is stop.
+                later = time.monotonic() + CANCEL_TIME
+                pending.deadline = min(later, pending.cancelled + LOAD_TIME)
         for pending in [p for p in self._pending.values() if p.sent]:
             pending.unknown = 0 if pending.id in held else pending.unknown + 1
             # One pong may have crossed the request, or the result be on its way.
@@ -302,7 +317,8 @@ class Client:
         if not pending.sent or self._line is None:
             del self._pending[pending.id]
             return
-        pending.deadline = time.monotonic() + CANCEL_TIME
+        pending.cancelled = time.monotonic()
+        pending.deadline = pending.cancelled + CANCEL_TIME
         self._line.send(Message("cancel", pending.id))
 
     def _look_after(self, line: Line) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import os
 import platform
-import sys
 import tempfile
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,15 +16,13 @@ from typing import Any
 import numpy as np
 
 import napari_coseg
-from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError
-from napari_coseg.weights.card import Kind
+from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, Prompt
 from napari_coseg.weights.listing import prompt_models, segment_models, to_message
 from napari_coseg.worker.job import Job, Stopped
-from napari_coseg.worker.prompting import answer_of, read_prompts
+from napari_coseg.worker.kept_models import KeptModels, trim
+from napari_coseg.worker.prompting import PromptRequest, answer_of, read_prompts
 from napari_coseg.worker.requests import LoadRequest, SegmentRequest, check_body
 
-#: Models that stay in memory at once.
-_KEPT = 3
 #: Seconds between two messages of progress at least.
 _BEAT = 0.1
 
@@ -46,8 +40,9 @@ class Engine:
     """
 
     def __init__(self, *, spare_core: bool = True) -> None:
-        self._models: OrderedDict[tuple[str, str], Any] = OrderedDict()
-        self._spare_core = spare_core
+        self._models = KeptModels(spare_core=spare_core)
+        # Models and devices whose memory did not suffice for prompts.
+        self._too_large: set[tuple[str, str]] = set()
         self._kinds: dict[str, Callable[[Job], None]] = {
             "describe": self._describe,
             "load": self._load,
@@ -97,7 +92,7 @@ class Engine:
         finally:
             # Clicks come one after another, and what they leave is small.
             if job.kind != "prompt" and not nested:
-                _trim()
+                trim()
 
     def warm_up(self) -> None:
         """Import what the first request would import: most of its time."""
@@ -107,19 +102,8 @@ class Engine:
 
     def release(self) -> None:
         """Forget all models and give the device's memory back."""
-        if not self._models:
-            return
-        self._models.clear()
-        self._collect()
-        _trim()
-
-    @staticmethod
-    def _collect() -> None:
-        import torch
-
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self._too_large.clear()
+        self._models.release()
 
     def _describe(self, job: Job) -> None:
         import torch
@@ -145,31 +129,66 @@ class Engine:
 
     def _load(self, job: Job) -> None:
         wanted = check_body(LoadRequest, dict(job.body))
-        model = self._model(wanted)
+        model = self._models.get(wanted)
         job.send("result", {"model": model.card.name, "sha256": model.sha256})
 
     def _prompt(self, job: Job) -> None:
         from napari_coseg.inference.stream import Cancelled
+
+        wanted, prompts = read_prompts(job.message)
+        known = wanted.model, wanted.device
+        device = "cpu" if known in self._too_large else wanted.device
+        try:
+            if self._or_on_cpu(job, device, lambda at: self._prompt_on(job, wanted, prompts, at)):
+                # The next click shall not load the model twice only to end here again.
+                self._too_large.add(known)
+        except Cancelled:
+            raise Stopped("The work was cancelled.") from None
+
+    def _prompt_on(
+        self, job: Job, wanted: PromptRequest, prompts: Sequence[Prompt], device: str
+    ) -> None:
         from napari_coseg.worker.sources import PulledSource
 
         started = time.perf_counter()
-        wanted, prompts = read_prompts(job.message)
-        prompter = self._model(wanted, "syncsam").prompter
-        source = PulledSource(job, wanted.shape, wanted.name, None)
+        job.ready = False
+        there = wanted.model_copy(update={"device": device})
+        prompter = self._models.get(there, "syncsam").prompter
+        job.ready = True
+        source = PulledSource(job, wanted.shape, wanted.name, None, wanted.levels)
         # One client's names mean nothing to another.
         key = f"{job.client.hex()} {wanted.content}" if wanted.content else ""
+        found = prompter.segment(
+            source,
+            prompts,
+            key=key,
+            crops=[body.crop for body in wanted.prompts],
+            hint=wanted.hint,
+            cancel=job.stopped,
+        )
+        seconds = time.perf_counter() - started
+        facts = {"device": str(prompter.device), "batch": prompter.batch}
+        job.send("result", *answer_of(found, seconds, **facts))
+
+    def _or_on_cpu(self, job: Job, device: str, work: Callable[[str], None]) -> bool:
+        """Work on a device; where its memory does not suffice on the CPU, and return so.
+
+        What is computed together has become smaller before, down to a single tile or prompt.
+        """
+        from napari_coseg.inference.runner import DeviceFull
+
         try:
-            found = prompter.segment(
-                source,
-                prompts,
-                key=key,
-                crops=[body.crop for body in wanted.prompts],
-                hint=wanted.hint,
-                cancel=job.stopped,
-            )
-        except Cancelled:
-            raise Stopped("The work was cancelled.") from None
-        job.send("result", *answer_of(found, time.perf_counter() - started))
+            work(device)
+            return False
+        except DeviceFull as error:
+            if device == "cpu":
+                raise
+            sentence = str(error)
+        # Not before the error is gone, which holds the model.
+        self.release()
+        job.send("notice", {"message": f"{sentence} Going on with the CPU.", "restart": True})
+        work("cpu")
+        return True
 
     def _serve_urgent(self) -> None:
         """Answer prompts that came while long work is under way, between two of its tiles."""
@@ -181,51 +200,14 @@ class Engine:
             if job.stopped():
                 job.say_stopped()
 
-    def _model(self, wanted: LoadRequest, kind: Kind | None = None) -> Any:
-        from napari_coseg.inference.devices import choose_device
-        from napari_coseg.weights.card import read_card
-        from napari_coseg.weights.catalogue import find_weights, sha256_of
-        from napari_coseg.weights.loading import load_model
-        from napari_coseg.worker.prompt_model import load_prompter
-
-        device = choose_device(wanted.device)
-        cores = os.cpu_count() or 1
-        if self._spare_core and cores > 2:
-            import torch
-
-            torch.set_num_threads(min(torch.get_num_threads(), cores - 1))
-        path = find_weights(wanted.model)
-        # By content: a file that was trained on meanwhile is another model.
-        key = (sha256_of(path), str(device))
-        if key not in self._models:
-            while len(self._models) >= _KEPT:
-                self._models.popitem(last=False)
-                self._collect()
-            load = load_prompter if (kind or read_card(path).kind) == "syncsam" else load_model
-            self._models[key] = load(path, device)
-        self._models.move_to_end(key)
-        model = self._models[key]
-        if kind is not None:
-            model.card.expect(kind)
-        return model
-
     def _segment(self, job: Job) -> None:
-        from napari_coseg.inference.runner import DeviceFull
         from napari_coseg.inference.stream import Cancelled
 
         wanted = check_body(SegmentRequest, dict(job.body))
         try:
-            self._segment_on(job, wanted, wanted.device)
+            self._or_on_cpu(job, wanted.device, lambda at: self._segment_on(job, wanted, at))
         except Cancelled:
             raise Stopped("The work was cancelled.") from None
-        except DeviceFull as error:
-            if wanted.device == "cpu":
-                raise
-            # Tiles have the one size that the network was trained at, so that the ladder from
-            # large batches over single tiles ends here.
-            self.release()
-            job.send("notice", {"message": f"{error} Going on with the CPU.", "restart": True})
-            self._segment_on(job, wanted, "cpu")
 
     def _segment_on(self, job: Job, wanted: SegmentRequest, device: str) -> None:
         from napari_coseg.inference.canvas import make_canvas
@@ -234,7 +216,9 @@ class Engine:
         from napari_coseg.worker.sources import PulledSource, SentCanvas
 
         started = time.perf_counter()
-        model = self._model(wanted.model_copy(update={"device": device}), "coseg")
+        job.ready = False
+        model = self._models.get(wanted.model_copy(update={"device": device}), "coseg")
+        job.ready = True
         card = model.card
         size = PixelSize(wanted.mpp, wanted.mpp_origin)
         if wanted.mpp is None:
@@ -296,16 +280,6 @@ class Engine:
             {"numbers": numbers, **columns},
             pack=True,
         )
-
-
-def _trim() -> None:
-    """Give memory that the C library holds back for later to the system, where it can be asked.
-
-    Work of mixed sizes leaves holes in its heap, and a host that runs for days would grow.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 def _settings(wanted: SegmentRequest, card: Any) -> Any:

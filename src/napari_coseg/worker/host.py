@@ -226,7 +226,10 @@ class Host:
             self._send(client, Message("welcome", message.request, body))
         elif message.kind == "ping":
             # What it still works on: a request that is not among them was lost on the way.
-            self._send(client, Message("pong", "", {"holds": self._turns.held(client)}))
+            # And what it cannot leave off yet.
+            preparing = self._turns.preparing(client)
+            pong = {"holds": self._turns.held(client), "preparing": preparing}
+            self._send(client, Message("pong", "", pong))
         elif message.kind == "cancel":
             # One at work says itself when it has stopped: the client must know if it does not.
             if not self._turns.stop(client, message.request):

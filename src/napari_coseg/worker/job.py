@@ -43,6 +43,11 @@ class Job:
         The request.
     send : callable
         Takes a message for that client, and whether to pack its arrays; from any thread.
+
+    Attributes
+    ----------
+    ready : bool
+        Whether its model is in memory: only then it looks now and again whether it is to stop.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Job:
         self.request = message.request
         self.body = message.body
         self.message = message
+        self.ready = False
         self._send = send
         self._stop = threading.Event()
         self._credit = threading.Semaphore(CREDIT)
@@ -88,8 +94,17 @@ class Job:
         """Whether the work is to end."""
         return self._stop.is_set()
 
-    def pull(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[np.uint8]:
+    def pull(
+        self, row0: int, column0: int, row1: int, column1: int, level: int = 0
+    ) -> npt.NDArray[np.uint8]:
         """Ask the client for a window and wait for it; from several threads at once.
+
+        Parameters
+        ----------
+        row0, column0, row1, column1 : int
+            The window, last edges exclusive.
+        level : int
+            Of an image that the request says to have several.
 
         Returns
         -------
@@ -108,7 +123,8 @@ class Job:
                 number = next(self._numbers)
                 self._windows[number] = window
             try:
-                self.send("pull", {"window": number, "box": [row0, column0, row1, column1]})
+                box = [row0, column0, row1, column1]
+                self.send("pull", {"window": number, "box": box, "level": level})
                 if not self.stopped() and not window.there.wait(PATIENCE):
                     raise CosegError("The program that asked for this has stopped sending pixels.")
             finally:

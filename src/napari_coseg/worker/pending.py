@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
@@ -70,6 +71,8 @@ class Pending:
         Hosts that were lost over it.
     unknown : int
         How often, one after the other, the host has said that it does not hold it.
+    cancelled, deadline : float
+        When it was cancelled, and until when the host has time to end it, on `time.monotonic`.
     """
 
     kind: str
@@ -82,6 +85,7 @@ class Pending:
     tries: int = 0
     sent: bool = False
     unknown: int = 0
+    cancelled: float = math.inf
     deadline: float | None = None
     assembly: Assembly | None = None
 
@@ -114,7 +118,8 @@ class Pending:
             if message.kind == "progress":
                 heard = partial(self.handlers.progress, int(body["done"]), int(body["total"]))
             elif message.kind == "notice":
-                if body.get("restart") and self.source is not None:
+                if body.get("restart") and self.assembly is not None:
+                    assert self.source is not None
                     # What has come so far is of a try that was given up.
                     self.assembly = Assembly(self.source.shape)
                 heard = partial(self.handlers.notice, str(body["message"]))
@@ -134,9 +139,11 @@ class Pending:
         try:
             assert self.source is not None
             row0, column0, row1, column1 = (int(v) for v in message.body["box"])
+            level = int(message.body.get("level", 0))
             if (row1 - row0) * (column1 - column0) * 3 > MAX_ARRAY:
                 raise CosegError("The model worker asked for too many pixels at once.")
-            pixels = self.source.read(row0, column0, row1, column1)
+            source = self.source if level == 0 else self.source.levels[level]
+            pixels = source.read(row0, column0, row1, column1)
         except Exception as error:
             what = str(error) if isinstance(error, CosegError) else f"{type(error).__name__}"
             if not isinstance(error, CosegError):

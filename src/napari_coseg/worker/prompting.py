@@ -18,13 +18,14 @@ from napari_coseg.types import Mask, Prompt
 from napari_coseg.worker.protocol import Message, ProtocolError
 from napari_coseg.worker.requests import Length, LoadRequest, RequestBody, check_body
 
-#: Most objects of one request, and most points of one object.
-MOST_PROMPTS, MOST_POINTS = 4096, 256
+#: Most objects of one request, most points of one object, most coarser levels of an image.
+MOST_PROMPTS, MOST_POINTS, MOST_LEVELS = 4096, 256, 32
 
 Crop = tuple[float, float, float, float]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Place = Annotated[int, Field(ge=-(1 << 20), le=1 << 21)]
 _Side = Annotated[int, Field(ge=0, le=1 << 20)]
+_Levels = Annotated[tuple[tuple[Length, Length], ...], Field(max_length=MOST_LEVELS)]
 
 
 class MaskPlace(RequestBody):
@@ -50,6 +51,8 @@ class PromptRequest(LoadRequest):
     ----------
     shape : tuple of int
         Rows and columns.
+    levels : tuple of tuple of int
+        Rows and columns of coarser levels of the image; the host may pull their pixels.
     name : str
         The image in messages.
     content : str
@@ -62,6 +65,7 @@ class PromptRequest(LoadRequest):
     """
 
     shape: tuple[Length, Length]
+    levels: _Levels = ()
     name: Annotated[str, Field(max_length=4096)] = "the image"
     content: Annotated[str, Field(max_length=128)] = ""
     prompts: Annotated[tuple[PromptBody, ...], Field(min_length=1, max_length=MOST_PROMPTS)]
@@ -89,12 +93,15 @@ class PromptAnswer:
         The square that was looked at; given back with the next prompt of the same object.
     touches_border : bool
         Whether the object may go on beyond what was looked at.
+    device : str
+        Where it was computed; "" where that is unknown.
     """
 
     mask: Mask
     stability: float
     crop: Crop
     touches_border: bool
+    device: str = ""
 
 
 def prompt_message(request: str, body: Mapping[str, Any], masks: Sequence[Mask | None]) -> Message:
@@ -137,7 +144,9 @@ def read_prompts(message: Message) -> tuple[PromptRequest, list[Prompt]]:
     return wanted, prompts
 
 
-def answer_of(answers: Iterable[Any], seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
+def answer_of(
+    answers: Iterable[Any], seconds: float, **facts: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return body and arrays of a result.
 
     Parameters
@@ -146,9 +155,12 @@ def answer_of(answers: Iterable[Any], seconds: float) -> tuple[dict[str, Any], d
         Or anything with its attributes.
     seconds : float
         That it took.
+    **facts
+        What else is told: ``device``, where they were computed, and ``batch``.
     """
     listed = list(answers)
     body = {
+        **facts,
         "seconds": round(seconds, 4),
         "masks": [
             {
@@ -172,7 +184,7 @@ def read_answers(message: Message) -> list[PromptAnswer]:
         If it is not as it should be.
     """
     try:
-        rows = list(message.body["masks"])
+        rows, device = list(message.body["masks"]), str(message.body.get("device", ""))
         places = [MaskPlace(origin=row["origin"], shape=row["shape"]) for row in rows]
         masks = _unpacked(places, message.arrays.get("masks"))
         return [
@@ -181,6 +193,7 @@ def read_answers(message: Message) -> list[PromptAnswer]:
                 float(row["stability"]),
                 tuple(float(v) for v in row["crop"]),  # type: ignore[arg-type]
                 bool(row["touches_border"]),
+                device,
             )
             for row, mask in zip(rows, masks, strict=True)
         ]

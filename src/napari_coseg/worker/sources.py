@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,27 @@ class PulledSource(ImageSource):
         For messages.
     mpp : float or None
         µm per pixel.
+    coarser : sequence of tuple of int
+        Rows and columns of coarser levels.
+    level : int
+        Which one this is.
     """
 
-    def __init__(self, job: Job, shape: tuple[int, int], name: str, mpp: float | None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        shape: tuple[int, int],
+        name: str,
+        mpp: float | None,
+        coarser: Sequence[tuple[int, int]] = (),
+        level: int = 0,
+    ) -> None:
         self._job = job
+        self._level = level
+        self._coarser = tuple(
+            PulledSource(job, shape, name, None, level=number)
+            for number, shape in enumerate(coarser, 1)
+        )
         self._shape = shape
         self.name = name
         self.mpp = mpp
@@ -39,8 +57,13 @@ class PulledSource(ImageSource):
         """Rows and columns."""
         return self._shape
 
+    @property
+    def levels(self) -> tuple[ImageSource, ...]:
+        """The image at each scale that the client has."""
+        return (self, *self._coarser)
+
     def _read(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[np.uint8]:
-        pixels = self._job.pull(row0, column0, row1, column1)
+        pixels = self._job.pull(row0, column0, row1, column1, self._level)
         # Sources give arrays that may be written to.
         return pixels if pixels.flags.writeable else pixels.copy()
 

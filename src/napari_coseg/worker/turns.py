@@ -87,6 +87,13 @@ class Turns:
             jobs += [job for job in self._at_work() if job.client == client]
         return [job.request for job in jobs]
 
+    def preparing(self, client: bytes) -> list[str]:
+        """Return the requests of a client that are at work, and whose model is not there yet."""
+        with self._change:
+            return [
+                job.request for job in self._at_work() if job.client == client and not job.ready
+            ]
+
     def waiting(self, client: bytes) -> int:
         """Return how many jobs of a client wait."""
         with self._change:

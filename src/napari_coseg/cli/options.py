@@ -1,0 +1,13 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+#: Read by `napari_coseg.inference.jobs.parse_shard`.
+Shard = Annotated[
+    str | None,
+    typer.Option(help="i/n: only the i-th of n parts, so that n processes share the work."),
+]
