@@ -16,6 +16,7 @@ from napari_coseg.annotation.change import Change, Commit, Run
 from napari_coseg.annotation.identity import ImageIdentity
 from napari_coseg.annotation.records import ObjectRecord
 from napari_coseg.layers.drawing import add_class, classes_of, set_classes
+from napari_coseg.layers.legend import format_area
 from napari_coseg.layers.object_table import ObjectTable
 from napari_coseg.layers.pixels import SheetPixels, SheetWriter
 from napari_coseg.layers.sheet import Alignment, Sheet, Window
@@ -378,6 +379,6 @@ def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> s
 
 
 def size_words(area: int, mpp: float | None) -> str:
-    """Write an area in pixels and, where the pixel size is known, in µm²."""
+    """Write an area in pixels and, where the pixel size is known, in µm² or mm²."""
     words = f"{area:,} px"
-    return words if mpp is None else f"{words} · {area * mpp * mpp:,.0f} µm²"
+    return words if mpp is None else f"{words} · {format_area(area, area * mpp * mpp)}"
