@@ -11,7 +11,6 @@ from napari.layers import Shapes
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
-from napari_coseg.annotation.change import Change
 from napari_coseg.layers.areas import boxes_of_shapes
 from napari_coseg.layers.drawing import PLAIN
 from napari_coseg.types import CosegError
@@ -29,18 +28,17 @@ from napari_coseg.widgets.prompt_canvas import TOOLS, Box, PromptCanvas
 from napari_coseg.widgets.prompt_desk import Desk
 from napari_coseg.widgets.prompt_drawing import Drawing
 from napari_coseg.widgets.prompt_editing import Editing
-from napari_coseg.widgets.prompt_form import PromptForm, readable
+from napari_coseg.widgets.prompt_face import PromptFace
+from napari_coseg.widgets.prompt_form import PromptForm
 from napari_coseg.widgets.prompt_look import LookListener
 from napari_coseg.widgets.prompt_runs import Runs
-from napari_coseg.widgets.prompt_target import Target, words_for
+from napari_coseg.widgets.prompt_target import Target
 from napari_coseg.widgets.session import Session, shared_session
 from napari_coseg.widgets.shortcuts import Shortcuts, collisions
 
 if TYPE_CHECKING:
     import napari.viewer
 
-#: Objects in the list of the last ones.
-_LISTED = 50
 #: Seconds that closing the dock waits for masks that are on their way.
 _PATIENCE = 2.0
 
@@ -74,6 +72,7 @@ class PromptDock(Dock):
         self.asker.device = preferences.device
         self.drawing = Drawing(self.desk, self.canvas, self.asker)
         self.editing = Editing(viewer, self.desk, self.drawing)
+        self.face = PromptFace(self.form, self.desk, self.drawing, self.editing, self._keys)
         self.runs = Runs(viewer, self.desk)
         self.look = LookListener()
         self.look.changed.connect(self._on_look)
@@ -209,9 +208,9 @@ class PromptDock(Dock):
         desk.said.connect(self._say)
         desk.opened.connect(self._on_opened)
         desk.dropped.connect(self._on_dropped)
-        desk.changed.connect(self._on_changed)
-        self.drawing.changed.connect(self._show)
-        self.editing.changed.connect(self._show)
+        desk.changed.connect(lambda change: self.face.show())
+        self.drawing.changed.connect(self.face.show)
+        self.editing.changed.connect(self.face.show)
         self._viewer.dims.events.current_step.connect(self._on_plane)
         self._viewer.dims.events.order.connect(self._on_plane)
 
@@ -290,15 +289,12 @@ class PromptDock(Dock):
         if self.canvas.tool is not None:
             # A new layer has become the active one: the tool stays in hand.
             self.canvas.take(self.canvas.tool)
-        self._show()
+        self.face.show()
 
     def _on_dropped(self, layer: Any) -> None:
         self._shortcuts.release(layer)
         self.drawing.begin()
         self.form.saved.setText("")
-
-    def _on_changed(self, change: Change) -> None:
-        self._show()
 
     def _on_class_added(self, name: str) -> None:
         self.desk.with_target(lambda target: self._add_class(target, name), count=0)
@@ -381,33 +377,3 @@ class PromptDock(Dock):
     def _show_tool(self) -> None:
         tool = self.canvas.tool if self.canvas.active else None
         self.form.show_tool(tool, self._positive)
-
-    def _show(self) -> None:
-        """Bring buttons and lists to the state of things."""
-        form, target, drawing = self.form, self.desk.target, self.drawing
-        mask = drawing.work.mask
-        some = mask is not None and mask.area > 0
-        form.enable("commit", some or (not drawing.idle and self.asker.waiting > 0))
-        form.enable("discard", not drawing.idle)
-        undo = "stroke" if drawing.work.steps else (target.case.undo_name if target else None)
-        redo = target.case.redo_name if target and drawing.idle else None
-        for name, what in (("undo", undo), ("redo", redo)):
-            key = readable(self._keys[name].split()[0]) if self._keys[name] else ""
-            words = f"{name.capitalize()} {what or ''}".strip()
-            form.enable(name, what is not None, f"{words} ({key})" if key else words)
-        chosen = self.editing.selected
-        form.selection.setVisible(bool(chosen))
-        if target is None:
-            form.show_objects([])
-            return
-        classes, mpp = target.classes, self.desk.mpp
-        if chosen:
-            last = target.record(chosen[-1])
-            one = last is not None and len(chosen) == 1
-            words = words_for(last, classes, mpp) if one and last else f"{len(chosen)} objects"
-            form.selected.setText(words)
-            form.enable("merge", len(chosen) > 1)
-        past = [label for edit in target.case.history(_LISTED) for label in edit.labels[:_LISTED]]
-        records = [target.record(label) for label in dict.fromkeys(past)]
-        listed = [record for record in records if record is not None][:_LISTED]
-        form.show_objects([(one.label, words_for(one, classes, mpp)) for one in listed])

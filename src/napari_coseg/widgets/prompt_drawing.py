@@ -16,7 +16,8 @@ from napari_coseg.types import CosegError, Mask, Prompt
 from napari_coseg.widgets.prompt_asker import PromptAsker, Question
 from napari_coseg.widgets.prompt_canvas import Box, PromptCanvas
 from napari_coseg.widgets.prompt_desk import Desk
-from napari_coseg.widgets.prompt_target import Target, size_words
+from napari_coseg.widgets.prompt_target import Target
+from napari_coseg.widgets.prompt_words import size_words
 from napari_coseg.widgets.prompt_work import Context, Work
 from napari_coseg.worker.prompting import PromptAnswer
 
@@ -67,6 +68,11 @@ class Drawing(QObject):
             elif question.purpose.wanted is not None:
                 owed += 1
         return owed
+
+    @property
+    def waiting(self) -> int:
+        """How many questions are not answered."""
+        return self._asker.waiting
 
     def begin(self, work: Work | None = None) -> None:
         """Begin with another object; what was not committed is dropped."""

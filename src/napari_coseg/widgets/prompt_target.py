@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from napari_coseg.annotation.change import Change, Commit, Run
 from napari_coseg.annotation.identity import ImageIdentity
 from napari_coseg.annotation.records import ObjectRecord
 from napari_coseg.layers.drawing import add_class, classes_of, set_classes
-from napari_coseg.layers.legend import format_area
 from napari_coseg.layers.object_table import ObjectTable
 from napari_coseg.layers.pixels import SheetPixels, SheetWriter
 from napari_coseg.layers.sheet import Alignment, Sheet, Window
@@ -365,20 +363,3 @@ class Target(QObject):
     def _show(self) -> None:
         self._table.colour(self.by_object)
         self.hand_over()
-
-
-def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> str:
-    """Describe an object in a line."""
-    parts = [f"Object {record.label}"]
-    if record.class_id and len(classes) > 1:
-        parts.append(classes.name_of(record.class_id))
-    parts.append(size_words(record.area, mpp))
-    if not math.isnan(record.score):
-        parts.append(f"{record.score:.2f}")
-    return " · ".join(parts)
-
-
-def size_words(area: int, mpp: float | None) -> str:
-    """Write an area in pixels and, where the pixel size is known, in µm² or mm²."""
-    words = f"{area:,} px"
-    return words if mpp is None else f"{words} · {format_area(area, area * mpp * mpp)}"
