@@ -10,7 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from tifffile import imread
 
 from napari_coseg.imaging.source import ImageSource
 from napari_coseg.types import CosegError, Mask, Prompt
@@ -741,3 +743,24 @@ def test_a_remote_host_that_does_not_answer_is_asked_again(
     assert offered(dock) == []
     # Told once, and not with every try.
     assert warned == ["The model worker does not answer."]
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".tif", ".csv"])
+def test_what_was_kept_is_saved_as_a_file(
+    suffix: str, dock: PromptDock, viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    for row in (2, 30):
+        box(dock, qtbot, row, 5, row + 20, 45)
+    dock.drawing.commit()
+    assert ids(dock) == {1, 2}
+    path = tmp_path / f"objects{suffix}"
+    written = dock.desk.target.layer.save(str(path), plugin="napari-coseg")  # type: ignore[union-attr]
+    assert [Path(one).name for one in written][:1] == [path.name]
+    if suffix == ".tif":
+        np.testing.assert_array_equal(imread(path), labels(dock))
+    elif suffix == ".csv":
+        table = pd.read_csv(path)
+        assert table["label"].tolist() == [1, 2]
+        assert table["area_px"].tolist() == [(labels(dock) == one).sum() for one in (1, 2)]
+    else:
+        assert len(json.loads(path.read_text())["features"]) == 2
