@@ -9,8 +9,9 @@ import torch
 from pydantic import ValidationError
 
 from napari_coseg.models.coseg.config import CosegConfig
-from napari_coseg.models.coseg.encoder import Adapter, Encoder, fold_batch_norms
+from napari_coseg.models.coseg.encoder import Adapter, Encoder
 from napari_coseg.models.coseg.network import CosegNetwork
+from napari_coseg.models.folding import fold_batch_norms
 
 SMALL = {
     "encoder": "resnet10t",

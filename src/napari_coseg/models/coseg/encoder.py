@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import timm
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_coseg.models.coseg.config import CosegConfig
+from napari_coseg.models.folding import fold_batch_norms
 
 #: Strides whose maps the neck needs; stride 2 beside them where instances are decoded there.
 STRIDES = (4, 8, 16, 32)
@@ -148,31 +148,3 @@ def _freeze_and_adapt(trunk: nn.Module) -> None:
             adapted += 1
     if not adapted:
         raise ValueError("No transformer block with an MLP was found in the frozen trunk")
-
-
-def fold_batch_norms(module: nn.Module) -> None:
-    """Fold each batch norm into the convolution just before it in the same parent, in place.
-
-    Raises
-    ------
-    ValueError
-        If a batch norm does not follow a convolution of its channels: nothing may be left that
-        trains unlike it predicts.
-    """
-    previous: tuple[str, nn.Conv2d] | None = None
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.modules.batchnorm._BatchNorm):
-            if previous is None or child.num_features != previous[1].out_channels:
-                raise ValueError(
-                    f"Batch norm {name} follows no convolution, so it cannot be folded"
-                )
-            fused = fuse_conv_bn_eval(previous[1].eval(), child.eval())
-            setattr(module, previous[0], fused)
-            # timm's norm carries the activation that follows it.
-            setattr(module, name, getattr(child, "act", nn.Identity()))
-            previous = None
-        elif isinstance(child, nn.Conv2d):
-            previous = (name, child)
-        elif not isinstance(child, nn.Identity):
-            previous = None
-            fold_batch_norms(child)
