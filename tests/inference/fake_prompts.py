@@ -35,6 +35,9 @@ class FakePromptNetwork(nn.Module):
         self.images.append(images)
         return Encoding(avg_pool2d(images.mean(1, keepdim=True), 4), (), ())
 
+    def fold_norms(self) -> None:
+        """There are none."""
+
     def prepare(self, encoding: Encoding) -> Encoding:
         return encoding
 

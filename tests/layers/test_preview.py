@@ -107,3 +107,14 @@ def test_the_window_stays_where_it_is_and_nobody_is_told(monkeypatch: pytest.Mon
     assert tuple(shown.layer.translate) == (0, 0)
     assert told == []
     assert shown.layer.data.shape == (32, 32)
+
+
+def test_a_hidden_preview_is_right_when_it_is_shown() -> None:
+    image = Image(np.zeros((3, 40, 40)))
+    shown = made(image)
+    shown.layer.visible = False
+    for plane, column in ((0.0, 4), (2.0, 20), (2.0, 25)):
+        place = np.array([plane, 0.0, 0.0])
+        mask = Mask((5, column), np.ones((6, 6), bool))
+        shown.show(mask, place)
+        assert seen(shown) == expected(image, mask, (1, 2), place)

@@ -101,6 +101,12 @@ def test_large_windows_are_written_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert heard == []
 
 
+def test_a_layer_that_was_never_shown_is_written_too() -> None:
+    layer = Labels(np.zeros((3, 40, 40), np.int32), visible=False)
+    Sheet(layer).write((slice(1, 2), slice(5, 7), slice(8, 12)), np.full((1, 2, 4), 9, np.int32))
+    assert (layer.data == 9).sum() == 8
+
+
 def test_strokes_are_told_by_where_the_mouse_went() -> None:
     labels = Labels(np.zeros((3, 40, 60), np.uint16), scale=(1, 2, 2))
     sheet = Sheet(labels)

@@ -334,3 +334,79 @@ def test_a_layer_named_as_the_dock_s_own(dock: PromptDock, viewer: Any, qtbot: A
     box(dock, qtbot, 2, 5, 12, 15)
     dock.drawing.commit()
     assert viewer.layers[mine].data.any()
+
+
+def test_a_layer_that_was_converted_takes_larger_ids(dock: PromptDock, qtbot: Any) -> None:
+    box(dock, qtbot, 2, 5, 12, 15)
+    dock.drawing.commit()
+    assert dock.desk.target is not None
+    target = dock.desk.target
+    # napari 0.9.2 converts no layer whose table has a colour for each value of 16 bits.
+    target.layer.colormap = {None: "red", 0: "transparent"}
+    target.layer.data = target.layer.data.astype(np.int32)
+    target.relabel(1, 70_000)
+    assert ids(dock) == {70_000}
+    dock.undo()
+    assert ids(dock) == {1}
+
+
+def test_objects_have_their_colours_whoever_set_them_last(
+    dock: PromptDock, viewer: Any, qtbot: Any
+) -> None:
+    box(dock, qtbot, 2, 5, 12, 15)
+    dock.drawing.commit()
+    assert dock.desk.target is not None
+    layer = dock.desk.target.layer
+    expected = {label: tuple(layer.get_color(label)) for label in range(1, 5)}
+    assert len(set(expected.values())) == 4
+    layer.colormap = {None: "red", 0: "transparent", 1: "red"}
+    for row in (14, 26, 38):
+        box(dock, qtbot, row, 5, row + 10, 15)
+        dock.drawing.commit()
+    assert {label: tuple(layer.get_color(label)) for label in range(1, 5)} == expected
+
+
+def test_an_object_is_opened_again_before_any_tool_is_taken(
+    make_dock: Any, viewer: Any, qtbot: Any
+) -> None:
+    dock = make_dock(viewer)
+    dock.take("box")
+    box(dock, qtbot, 2, 5, 12, 15)
+    dock.drawing.commit()
+    dock.close()
+    viewer.layers.remove("tile objects")
+    again = make_dock(viewer)
+    qtbot.waitUntil(lambda: again.desk.target is not None)
+    again.editing.go_to(1)
+    again.form.action.emit("reopen")
+    qtbot.waitUntil(lambda: len(viewer.layers["Prompts"].data) == 1)
+    assert parts.previewed(viewer) is not None
+
+
+def test_objects_that_are_hidden_are_drawn_on(dock: PromptDock, viewer: Any, qtbot: Any) -> None:
+    box(dock, qtbot, 2, 5, 12, 15)
+    dock.drawing.commit()
+    dock.hide()
+    assert dock.desk.target is not None
+    assert not dock.desk.target.layer.visible
+    box(dock, qtbot, 22, 5, 42, 55)
+    dock.drawing.commit()
+    assert ids(dock) == {1, 2}
+    dock.hide()
+    assert dock.desk.target.layer.visible
+
+
+def test_many_boxes_do_not_go_into_a_layer_that_was_chosen_since(
+    dock: PromptDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    viewer.add_labels(np.zeros((60, 80), np.uint16), name="mine", scale=(0.5, 0.5))
+    viewer.layers["mine"].units = ("um", "um")
+    box(dock, qtbot, 2, 5, 12, 15)
+    dock.drawing.commit()
+    client.at_once = False
+    dock.drawing.boxes([(20.0, 5.0, 30.0, 15.0), (20.0, 25.0, 30.0, 35.0)])
+    choose(dock, "mine")
+    client.answer(-1)
+    parts.settle(dock, qtbot)
+    assert "not kept" in dock.status
+    assert not viewer.layers["mine"].data.any()

@@ -99,7 +99,8 @@ class Case(ObjectEdits, PixelEdits):
             raise CosegError(f"Labels must be integers, not {kind}; convert the layer.")
 
         def put(window: Window, values: npt.NDArray[Any]) -> None:
-            given = values.astype(kind, copy=False)
+            # As the labels are now: a person may have converted them to a wider type.
+            given = values.astype(labels.dtype, copy=False)
             if write is None:
                 labels[window] = given
             else:

@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -331,9 +332,11 @@ class State:
             try:
                 self.write(patch.window, patch.values(forward))
             except Exception:
-                # The layer refuses: what it took is taken back, so that it and the table agree.
-                for other in patches[:number]:
-                    self.write(other.window, other.values(not forward))
+                # The layer refuses: what it took is taken back, so that it and the table agree. It
+                # may have taken the last one too, and failed to show it.
+                for other in patches[: number + 1]:
+                    with suppress(Exception):
+                        self.write(other.window, other.values(not forward))
                 raise
 
     def _follow(self, edit: Edit, forward: bool) -> None:

@@ -91,7 +91,7 @@ class PromptRunner:
         self.device = device_of(model.network)
         on_cpu = self.device.type == "cpu"
         if on_cpu:
-            model.network.encoder.fold_norms()
+            model.network.fold_norms()
             # Crops come this way (see `_encoded`), and convolutions like it. Values stay.
             model.network.to(memory_format=torch.channels_last)
         self.crops, self.objects = (sizes[not on_cpu] for sizes in (_CROPS, _OBJECTS))

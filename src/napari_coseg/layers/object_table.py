@@ -49,6 +49,13 @@ class ObjectTable:
         # the ids that have their colour.
         self._shown: dict[int, int] = {}
         self._usual = 0
+        # Whether somebody else has set the colours since.
+        self._foreign, self._own = False, False
+        self._layer.events.colormap.connect(self._on_colormap)
+
+    def let_go(self) -> None:
+        """Hear no more of the layer."""
+        self._layer.events.colormap.disconnect(self._on_colormap)
 
     def change(self, labels: Collection[int]) -> bool:
         """Take note of what has changed of some objects.
@@ -100,12 +107,22 @@ class ObjectTable:
             self._shown = dict(zip(labels.tolist(), kinds.tolist(), strict=True))
             usual: npt.NDArray[np.float64] = opaque([classes.colour_of(self._usual)])[0]
             colours = label_colours(labels, class_colours(kinds, classes), dtype, usual)
-        self._layer.colormap = colours
+        self._own = True
+        try:
+            self._layer.colormap = colours
+        finally:
+            self._own = False
+        self._foreign = False
+
+    def _on_colormap(self, event: object = None) -> None:
+        self._foreign |= not self._own
 
     def _coloured(self, label: int) -> bool:
         record = self._objects.get(label)
         if record is None:
             return True
+        if self._foreign:
+            return False
         if self._objectwise(classes_of(self._layer)):
             return label in self._shown
         return self._shown.get(label, self._usual) == record.class_id

@@ -21,8 +21,9 @@ from napari_coseg.types import Mask
 PREVIEW_ROLE = "preview"
 #: Longest side in pixels of the window, unless a mask is longer.
 WINDOW = 1024
-#: Pixels that change at once up to which napari redraws these alone, by a list of all of them.
-_PARTIAL = 1 << 18
+#: Pixels that change at once up to which napari redraws these alone. It keeps lists of the last
+#: hundred such changes for an undo of its own.
+_PARTIAL = 1 << 12
 
 Full = npt.NDArray[np.float64]
 
@@ -146,7 +147,7 @@ class Preview:
         indices: list[npt.NDArray[np.int64]] = [np.zeros(len(rows), np.int64)] * self.layer.ndim
         for axis, places, first in zip(self._axes, (rows, columns), low, strict=True):
             indices[axis] = places + int(first - self._origin[axis])
-        if len(rows) <= _PARTIAL:
+        if len(rows) <= _PARTIAL and self.layer.visible:
             self.layer.data_setitem(tuple(indices), values)
         else:
             self.layer.data[tuple(indices)] = values

@@ -20,7 +20,7 @@ Window = tuple[slice, ...]
 MOST_AXES = 3
 #: Pixels of a window up to which napari redraws the window alone, which costs it a list of all
 #: of them; above, the whole layer is drawn anew.
-_PARTIAL = 1 << 20
+_PARTIAL = 1 << 16
 #: From one end of the image to the other, pixels may drift apart by this part of one.
 _SLACK = 0.1
 
@@ -76,7 +76,8 @@ class Sheet:
         new = values.reshape(shape)
         self.writing = True
         try:
-            if new.size > _PARTIAL:
+            if new.size > _PARTIAL or not self.layer.visible:
+                # What napari does not show it has not sliced either, and cannot set a part of.
                 self.layer.data[where] = new
                 self.layer.refresh(extent=False)
                 return

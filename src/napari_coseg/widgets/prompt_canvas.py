@@ -73,6 +73,7 @@ class PromptCanvas(QObject):
         self._drawn: tuple[list[Box], int] | None = None
         self._clicks: list[tuple[float, float, bool]] = []
         self._wanted: tuple[tuple[Prompt, ...], tuple[npt.NDArray[Any], ...]] = ((), ())
+        self._mask: Mask | None = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._show)
@@ -103,6 +104,7 @@ class PromptCanvas(QObject):
         if image == self._image and axes == self._axes:
             return
         self._remove()
+        self._wanted, self._mask = ((), ()), None
         self._image, self._axes = image, axes
 
     def take(self, tool: str | None) -> None:
@@ -146,6 +148,7 @@ class PromptCanvas(QObject):
 
     def preview(self, mask: Mask | None) -> None:
         """Show what an object would be; None or an empty mask shows nothing."""
+        self._mask = mask
         if self._preview is not None:
             self._preview.show(mask, self._full(0, 0))
 
@@ -216,6 +219,9 @@ class PromptCanvas(QObject):
         self._points.bind_key("Space", self._pan, overwrite=True)
         for layer in (self._preview.layer, self._shapes, self._points):
             self._viewer.add_layer(layer)
+        # An object may be at work already.
+        self._preview.show(self._mask, self._full(0, 0))
+        self._soon.start(0)
 
     def _remove(self) -> None:
         layers, self._preview, self._shapes, self._points = self.layers, None, None, None

@@ -63,6 +63,7 @@ class PromptDock(Dock):
         self._keys = prompt_keys()
         self._positive = True
         self._hidden = False
+        self._veiled: Any = None
         self.setMinimumWidth(320)
         self.form = PromptForm(viewer, self._keys)
         QVBoxLayout(self).addWidget(self.form)
@@ -137,8 +138,13 @@ class PromptDock(Dock):
         """Hide or show objects and prompts, to see the image."""
         self._hidden = not self._hidden
         self.canvas.hide(self._hidden)
-        if self.desk.target is not None:
-            self.desk.target.layer.visible = not self._hidden
+        target = self.desk.target
+        if self._veiled is not None:
+            self._veiled.visible, self._veiled = True, None
+        elif self._hidden and target is not None and target.layer.visible:
+            # What was hidden already, as a crowd's layer for which a picture stands, stays so.
+            self._veiled = target.layer
+            self._veiled.visible = False
 
     def let_go(self) -> None:
         """Keep what was committed, close the journal, take our layers away."""

@@ -272,6 +272,12 @@ class Drawing(QObject):
         if not found:
             self._say("Nothing was found in these boxes.")
             return
+        if context.turn != self._desk.turn:
+            self._say(
+                f"Another layer was chosen before the masks came: {len(found):,} objects were not "
+                "kept."
+            )
+            return
         nothing, device = len(answers) - len(found), answers[0].device
         self._desk.with_target(
             lambda target: self._keep_many(target, context, found, nothing, device),

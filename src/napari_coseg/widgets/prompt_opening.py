@@ -133,6 +133,8 @@ class Opening:
                 return False
             if self._left and not self._waiting:
                 target.case.close()
+                if self.fresh:
+                    _remove(target)
                 return False
         return True
 
@@ -143,6 +145,8 @@ class Opening:
             self._opened(self)
         elif not self._waiting:
             self.target.case.close()
+            if self.fresh:
+                _remove(self.target)
         else:
             done = 0
             try:

@@ -168,7 +168,9 @@ class PromptPlace(QObject):
             If that is not known yet, or it can be nowhere.
         """
         if self.identity is None:
-            raise CosegError(self.trouble or "The image is still being read: try again.")
+            known = "" if self.stack is None else too_many_axes(self.stack)
+            trouble = "" if self.trouble == known else self.trouble
+            raise CosegError(trouble or "The image is still being read: try again.")
         key = (self.identity, self._file(), self.folder)
         if self._placed is None or self._placed[0] != key:
             # Looking tries the folder out, on the disk: once, and not with every commit.

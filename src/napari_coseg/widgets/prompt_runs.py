@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject
 
 from napari_coseg.annotation.change import Change
@@ -94,6 +95,10 @@ def take_run(target: Target, layer: Any, *, protect: bool) -> Change:
         raise CosegError(f"{layer.name} is not the result of a run.")
     target.catch_up()
     found = objects_for(target.sheet, layer, target.case.next_label(), protect=protect)
+    largest = np.iinfo(target.sheet.labels.dtype).max
+    if any(new in target.case.objects or new > largest for new in found.labels.values()):
+        raise CosegError("There are no ids left for the objects of the run; take a new layer.")
+    # Once it is known that they fit: classes stay.
     classes = _classes_for(target, layer)
     known = {
         new: replace(told[old], label=new, class_id=classes.get(told[old].class_id, 0))

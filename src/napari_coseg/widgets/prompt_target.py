@@ -25,6 +25,8 @@ from napari_coseg.widgets.prompt_known import fits, known_records, made_by
 #: Milliseconds after the last edit until napari is handed the table, and where there are many
 #: objects, until it is handed that and the colours: it takes them whole.
 _SOON, _LATER, _MANY = 60, 250, 3000
+#: Milliseconds until a stroke is tried again that could not be kept.
+_AGAIN = 5000
 
 
 class Target(QObject):
@@ -249,7 +251,7 @@ class Target(QObject):
         before, now = self._array, self.layer.data
         if not fits(before, now):
             return False
-        self._array = now
+        self._array, other = now, now.dtype != before.dtype
         run, told = made_by(self.layer), known_records(self.layer)
         if run is None or run == self._run:
             run, told = Run(f"other pixels of {self.layer.name}"), {}
@@ -269,6 +271,9 @@ class Target(QObject):
             )
         self._run = made_by(self.layer)
         self._told(change)
+        if other:
+            # Colours are kept by the type of labels.
+            self._table.colour()
         return True
 
     def undo(self) -> Change | None:
@@ -321,6 +326,8 @@ class Target(QObject):
             self._strokes.let_go()
             if self._later.isActive():
                 self.hand_over()
+            if self._begun:
+                self._table.let_go()
         finally:
             self._later.stop()
             self._begun = False
@@ -340,6 +347,9 @@ class Target(QObject):
             try:
                 self._told(self.case.catch_up(window))
             except CosegError as error:
+                # It comes again, with the next edit or by itself.
+                self._painted.append(window)
+                self._soon.start(_AGAIN)
                 self.trouble.emit(str(error))
 
     def _maybe(self, step: Callable[[], Change | None]) -> Change | None:

@@ -184,8 +184,8 @@ class Engine:
             if device == "cpu":
                 raise
             sentence = str(error)
-        # Not before the error is gone, which holds the model.
-        self.release()
+        # Not before the error is gone, which holds the model. What was too large stays known.
+        self._models.release()
         job.send("notice", {"message": f"{sentence} Going on with the CPU.", "restart": True})
         work("cpu")
         return True

@@ -88,11 +88,15 @@ class Turns:
         return [job.request for job in jobs]
 
     def preparing(self, client: bytes) -> list[str]:
-        """Return the requests of a client that are at work, and whose model is not there yet."""
+        """Return the requests of a client that are at work while a model is being loaded.
+
+        A job in whose midst another one is done cannot stop either while that one's is loaded.
+        """
         with self._change:
-            return [
-                job.request for job in self._at_work() if job.client == client and not job.ready
-            ]
+            work = list(self._at_work())
+        if all(job.ready for job in work):
+            return []
+        return [job.request for job in work if job.client == client]
 
     def waiting(self, client: bytes) -> int:
         """Return how many jobs of a client wait."""

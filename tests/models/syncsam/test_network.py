@@ -294,3 +294,27 @@ def test_prompts_that_are_none(images: Tensor) -> None:
         network.prompt_encoder(PromptBatch())
     with pytest.raises(ValueError, match="needs a label"):
         network(images, only(), PromptBatch(points=torch.zeros(1, 1, 2)))
+
+
+@pytest.mark.parametrize("cnn", ["resnet10t", "tf_efficientnet_lite0"])
+def test_folded_norms_change_nothing_but_rounding(cnn: str) -> None:
+    torch.manual_seed(0)
+    network = SyncSamNetwork(change(cnn=cnn, details=True))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, std=0.2)  # type: ignore[arg-type]
+            nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
+    network.eval()
+    images = torch.randn(2, 3, SIDE, SIDE)
+    with torch.no_grad():
+        before = network.encode(images)
+        network.fold_norms()
+        network.fold_norms()
+        after = network.encode(images)
+    left = [m for m in network.encoder.cnn.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert not left
+    for one, other in zip(
+        (before.embedding, *before.details), (after.embedding, *after.details), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)

@@ -36,6 +36,10 @@ class SyncSamNetwork(nn.Module):
         encoding: Encoding = self.encoder(images)
         return encoding
 
+    def fold_norms(self) -> None:
+        """Make ready for prediction alone; see `SyncEncoder.fold_norms`."""
+        self.encoder.fold_norms()
+
     def prepare(self, encoding: Encoding) -> Encoding:
         """Do at once what every decoding of the same images would repeat.
 
