@@ -22,7 +22,11 @@ from napari_coseg.datasets.synthetic_cbct import (
     generate_cbct,
 )
 from napari_coseg.datasets.synthetic_cbct_folder import write_cbct_folder
-from napari_coseg.datasets.synthetic_sites import KINDS
+from napari_coseg.datasets.synthetic_dentition import draw_teeth
+from napari_coseg.datasets.synthetic_grid import Grid
+from napari_coseg.datasets.synthetic_intensities import scanner_intensities
+from napari_coseg.datasets.synthetic_scanner import field_of_view
+from napari_coseg.datasets.synthetic_sites import KINDS, plan_mouth
 from napari_coseg.types import CosegError
 
 #: Holds all teeth and both jaws.
@@ -76,6 +80,34 @@ def test_every_tooth_is_one_piece_with_its_number(clean: SyntheticCbct) -> None:
     assert list(clean.teeth["fdi"]) == sorted(numbers)
     assert [KINDS[fdi % 10] for fdi in clean.teeth["fdi"]] == list(clean.teeth["kind"])
     assert set(clean.teeth["fdi"][clean.teeth["impacted"]]) == {13, 38}
+
+
+@pytest.mark.parametrize("shape", [(60, 70, 70), (50, 96, 64)])
+def test_teeth_that_the_field_of_view_cuts_are_one_piece(shape: tuple[int, int, int]) -> None:
+    settings = CbctSettings(shape=shape, spacing=0.6)
+    volume = generate_cbct(2, settings)
+    assert list(volume.teeth["label"]) == list(range(1, len(volume.teeth) + 1))
+    assert list(np.unique(volume.instances)) == [0, *volume.teeth["label"]]
+    assert connected(volume.instances, connectivity=1).max() == len(volume.teeth)
+    # Without the field of view there is more of the teeth.
+    whole = generate_cbct(2, replace(settings, clean=True))
+    assert np.count_nonzero(whole.instances) > np.count_nonzero(volume.instances)
+
+
+def test_pieces_without_a_label_are_not_drawn() -> None:
+    grid = Grid((48, 64, 64), 0.6, (-4.0, 14.0, 8.0))
+    mouth = plan_mouth(np.random.default_rng(2), missing=0.0, impacted=0.0, metal=0.0)
+    seen = field_of_view(grid.shape[1:], grid.spacing) > 0
+    teeth = draw_teeth(
+        np.random.default_rng(3), mouth, grid, scanner_intensities(np.random.default_rng(4)), seen
+    )
+    drawn = (teeth.surface < 0) & seen
+    np.testing.assert_array_equal(drawn, teeth.instances > 0)
+    everything = draw_teeth(
+        np.random.default_rng(3), mouth, grid, scanner_intensities(np.random.default_rng(4))
+    )
+    # Some pieces were there to be taken away.
+    assert np.count_nonzero((everything.surface < 0) & seen) > np.count_nonzero(drawn)
 
 
 def test_teeth_stand_where_their_numbers_say(clean: SyntheticCbct) -> None:
@@ -165,7 +197,11 @@ def test_the_scanner_adds_faults_to_the_same_head() -> None:
     clean, scanned = generate_cbct(4, replace(SMALL, clean=True)), generate_cbct(4, SMALL)
     kept = scanned.instances > 0
     assert kept.any()
-    assert np.array_equal(scanned.instances[kept], clean.instances[kept])
+    # Labels are counted anew in the field of view: teeth are compared by their FDI numbers.
+    numbers = [
+        np.array([0, *volume.teeth["fdi"]])[volume.instances[kept]] for volume in (scanned, clean)
+    ]
+    np.testing.assert_array_equal(*numbers)
     # This mouth has metal, which any scanner's scale cuts off.
     assert scanned.image.max() == 3071 < clean.image.max()
     soft = (clean.image > 0) & (clean.image < 100) & (scanned.image > -1000)

@@ -96,7 +96,8 @@ class SyntheticCbct:
         1 upper jaw (maxilla with palate, zygomatic processes and pterygoid plates), 2 lower jaw,
         3 air of the pharynx. Teeth and the gaps round their roots belong to no region.
     instances : ndarray of int32
-        One id a tooth, from 1 without gaps, in the order of FDI numbers.
+        One id a tooth, from 1 without gaps, in the order of FDI numbers. A tooth is one
+        6-connected piece: of what the field of view cuts apart, the largest is kept and drawn.
     teeth : DataFrame
         One row a tooth in `instances`, columns `TOOTH_COLUMNS`.
     missing : tuple of int
@@ -140,23 +141,19 @@ def generate_cbct(seed: int = 0, settings: CbctSettings | None = None) -> Synthe
     )
     tints = random_intensities(tint) if settings.randomised else scanner_intensities(tint)
     grid = _grid(pose, settings)
-    head = build_head([seed, 5, _SERIES], mouth, grid, tints)
-    image, regions, instances = head.image, head.regions, head.dentition.instances
-    if not settings.clean:
+    view = None if settings.clean else field_of_view(settings.shape[1:], settings.spacing)
+    head = build_head([seed, 5, _SERIES], mouth, grid, tints, None if view is None else view > 0)
+    image = head.image
+    if view is not None:
         scanner = draw_scanner(optics, randomised=settings.randomised)
         image = scan(noise, image, settings.spacing, scanner)
-        seen = field_of_view(settings.shape[1:], settings.spacing)
-        image = np.float32(OUTSIDE) + seen * (image - np.float32(OUTSIDE))
-        regions = regions * (seen > 0).astype(np.uint8)
-        instances = instances * (seen > 0).astype(np.int32)
+        image = np.float32(OUTSIDE) + view * (image - np.float32(OUTSIDE))
     whole = np.clip(np.rint(image), np.iinfo(np.int16).min, np.iinfo(np.int16).max)
-    kept = np.unique(instances)
-    sites = {label: site for label, site in head.dentition.sites.items() if label in kept}
     return SyntheticCbct(
         image=whole.astype(np.int16),
-        regions=regions,
-        instances=instances,
-        teeth=_table(sites),
+        regions=head.regions,
+        instances=head.instances.astype(np.int32),
+        teeth=_table(head.sites),
         missing=_missing(mouth),
         spacing=(settings.spacing,) * 3,
     )
