@@ -13,6 +13,7 @@ import pytest
 import SimpleITK
 from skimage.measure import label as connected
 
+from napari_coseg.datasets import synthetic_cbct_folder
 from napari_coseg.datasets.folder import FolderDataset
 from napari_coseg.datasets.synthetic_cbct import (
     CBCT_REGIONS,
@@ -27,6 +28,7 @@ from napari_coseg.datasets.synthetic_grid import Grid
 from napari_coseg.datasets.synthetic_intensities import scanner_intensities
 from napari_coseg.datasets.synthetic_scanner import field_of_view
 from napari_coseg.datasets.synthetic_sites import KINDS, plan_mouth
+from napari_coseg.imaging.volumes import read_volume
 from napari_coseg.types import CosegError
 
 #: Holds all teeth and both jaws.
@@ -61,7 +63,12 @@ def test_shapes_and_dtypes() -> None:
     assert volume.image.shape == volume.regions.shape == volume.instances.shape == SMALL.shape
     assert (volume.image.dtype, volume.regions.dtype) == (np.int16, np.uint8)
     assert volume.instances.dtype == np.int32
-    assert volume.spacing == (0.6, 0.6, 0.6)
+    assert volume.grid.shape == SMALL.shape
+    assert volume.grid.spacing == (0.6, 0.6, 0.6)
+    # Down (the head is at plane 0), backwards, to the left.
+    assert volume.grid.orientation == "IPL"
+    assert volume.grid.superior == -1
+    assert volume.grid.position([(n - 1) / 2 for n in SMALL.shape]) == pytest.approx((0, 0, 0))
     assert tuple(volume.teeth.columns) == TOOTH_COLUMNS
     # Corners of a plane lie outside of the cylinder that a scanner reconstructs.
     assert (volume.image[:, 0, 0] == -1000).all()
@@ -128,7 +135,7 @@ def test_teeth_stand_where_their_numbers_say(clean: SyntheticCbct) -> None:
 
 def test_sizes_are_those_of_teeth(clean: SyntheticCbct) -> None:
     counts = np.bincount(clean.instances.ravel())[1:]
-    volumes = counts * np.prod(clean.spacing)
+    volumes = counts * np.prod(clean.grid.spacing)
     # mm3 of whole teeth, crown and roots.
     for kind, (least, most) in {
         "incisor": (120, 750),
@@ -176,7 +183,7 @@ def test_grey_values_are_in_order(clean: SyntheticCbct) -> None:
 def test_the_pharynx_is_air_and_jaws_are_bone(clean: SyntheticCbct) -> None:
     assert CBCT_REGIONS.names == ("upper jaw", "lower jaw", "pharynx")
     throat = clean.image[clean.regions == 3]
-    assert throat.size * np.prod(clean.spacing) > 2000
+    assert throat.size * np.prod(clean.grid.spacing) > 2000
     assert np.mean(throat < -300) > 0.99
     planes = [np.nonzero(clean.regions == region)[0].mean() for region in (1, 2)]
     assert planes[0] < planes[1]
@@ -256,7 +263,7 @@ def test_a_folder_holds_what_was_generated(tmp_path: Path) -> None:
         ("classes", volume.instances > 0),
     ):
         stored = SimpleITK.ReadImage(str(tmp_path / "set" / part / "cbct_0007.nii.gz"))
-        assert stored.GetSpacing() == pytest.approx(volume.spacing)
+        assert stored.GetSpacing() == pytest.approx(volume.grid.spacing)
         # Down the planes is down the patient: LPS as ITK has it.
         assert stored.GetDirection() == pytest.approx((1, 0, 0, 0, 1, 0, 0, 0, -1))
         np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(stored), array)
@@ -265,6 +272,8 @@ def test_a_folder_holds_what_was_generated(tmp_path: Path) -> None:
     with (tmp_path / "set" / "teeth" / "cbct_0007.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["fdi"]) for row in rows] == list(volume.teeth["fdi"])
+    with_grid = read_volume(tmp_path / "set" / "images" / "cbct_0007.nii.gz")
+    assert with_grid.grid.difference(volume.grid) == ""
     read = FolderDataset(tmp_path / "set")
     assert len(read.items) == 2 * SMALL.shape[0]
     assert read.region_classes.names == CBCT_REGIONS.names
@@ -272,6 +281,34 @@ def test_a_folder_holds_what_was_generated(tmp_path: Path) -> None:
     assert plane.instances is not None
     np.testing.assert_array_equal(plane.instances, volume.instances[10])
     assert len({item.group for item in read.items}) == 2
+
+
+def test_a_folder_that_is_not_finished_is_no_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = replace(SMALL, shape=(32, 32, 32), metal=0.0)
+    root = tmp_path / "set"
+    write_cbct_folder(root, [1], tiny)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert before.pop(root / "dataset.toml")
+
+    def fail(seed: int, settings: CbctSettings) -> SyntheticCbct:
+        raise RuntimeError("a fault of the generator")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(synthetic_cbct_folder, "generate_cbct", fail)
+        # Not "cannot be written": the folder is not at fault.
+        with pytest.raises(RuntimeError, match=r"^a fault of the generator$"):
+            write_cbct_folder(root, [1], tiny)
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+    (root / "teeth" / "cbct_0001.csv").unlink()
+    (root / "teeth" / "cbct_0001.csv").mkdir()
+    with pytest.raises(CosegError, match=r"cbct_0001\.csv.*folder"):
+        write_cbct_folder(root, [1], tiny)
+    assert not (root / "dataset.toml").exists()
+    assert not list(root.rglob(".part-*"))
+    with pytest.raises(CosegError, match=r"cannot be written .*choose a folder"):
+        write_cbct_folder(root / "images" / "cbct_0001.nii.gz", [1], tiny)
 
 
 def _centres(volume: SyntheticCbct) -> list[tuple[float, ...]]:

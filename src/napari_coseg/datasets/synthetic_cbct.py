@@ -19,6 +19,7 @@ from napari_coseg.datasets.synthetic_head import build_head
 from napari_coseg.datasets.synthetic_intensities import random_intensities, scanner_intensities
 from napari_coseg.datasets.synthetic_scanner import OUTSIDE, draw_scanner, field_of_view, scan
 from napari_coseg.datasets.synthetic_sites import Mouth, ToothSite, plan_mouth
+from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.types import ClassTable, CosegError
 
 #: In the order of their ids.
@@ -102,8 +103,9 @@ class SyntheticCbct:
         One row a tooth in `instances`, columns `TOOTH_COLUMNS`.
     missing : tuple of int
         FDI numbers of sites without a tooth.
-    spacing : tuple of float
-        mm between planes, rows and columns.
+    grid : VolumeGrid
+        Size of the voxels and where the axes go; the patient's origin is the middle of
+        the volume.
     """
 
     image: npt.NDArray[np.int16]
@@ -111,7 +113,7 @@ class SyntheticCbct:
     instances: npt.NDArray[np.int32]
     teeth: pd.DataFrame
     missing: tuple[int, ...]
-    spacing: tuple[float, float, float]
+    grid: VolumeGrid
 
 
 def generate_cbct(seed: int = 0, settings: CbctSettings | None = None) -> SyntheticCbct:
@@ -155,7 +157,19 @@ def generate_cbct(seed: int = 0, settings: CbctSettings | None = None) -> Synthe
         instances=head.instances.astype(np.int32),
         teeth=_table(head.sites),
         missing=_missing(mouth),
-        spacing=(settings.spacing,) * 3,
+        grid=volume_grid(settings),
+    )
+
+
+def volume_grid(settings: CbctSettings) -> VolumeGrid:
+    """Return the grid of the volumes that the settings make."""
+    half = [settings.spacing * (length - 1) / 2 for length in settings.shape]
+    return VolumeGrid(
+        settings.shape,
+        (settings.spacing,) * 3,
+        (-half[2], -half[1], half[0]),
+        # Planes go downwards, rows backwards, columns to the patient's left.
+        ((0.0, 0.0, -1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
     )
 
 

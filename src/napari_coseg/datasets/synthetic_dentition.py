@@ -224,7 +224,7 @@ def _keep_largest(dentition: Dentition, number: int, window: Window, spacing: fl
 
 
 def _numbered(dentition: Dentition) -> Dentition:
-    """Number the teeth that are left by FDI, without gaps."""
+    """Give the teeth that are left numbers by FDI, without gaps."""
     old = dentition.instances
     left = np.flatnonzero(np.bincount(old.ravel(), minlength=1))
     order = sorted((int(n) for n in left if n), key=lambda label: dentition.sites[label].fdi)
