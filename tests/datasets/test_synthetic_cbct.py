@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import tomllib
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import SimpleITK
 from skimage.measure import label as connected
@@ -20,6 +23,7 @@ from napari_coseg.datasets.synthetic_cbct import (
     TOOTH_COLUMNS,
     CbctSettings,
     SyntheticCbct,
+    check_memory,
     generate_cbct,
 )
 from napari_coseg.datasets.synthetic_cbct_folder import write_cbct_folder
@@ -154,8 +158,8 @@ def test_the_spacing_changes_voxels_not_teeth() -> None:
         counts = np.bincount(volume.instances.ravel())[incisors.to_numpy()]
         return float(counts.mean() * spacing**3)
 
-    coarse = mean_volume(0.6, (110, 164, 48))
-    assert mean_volume(0.45, (146, 218, 64)) == pytest.approx(coarse, rel=0.1)
+    coarse = mean_volume(0.6, (80, 120, 40))
+    assert mean_volume(0.45, (106, 160, 54)) == pytest.approx(coarse, rel=0.1)
 
 
 def test_grey_values_are_in_order(clean: SyntheticCbct) -> None:
@@ -217,7 +221,7 @@ def test_the_scanner_adds_faults_to_the_same_head() -> None:
 
 def test_randomised_volumes_differ_in_contrast() -> None:
     contrasts = []
-    for seed in range(4):
+    for seed in range(3):
         volume = generate_cbct(seed, replace(SMALL, randomised=True, metal=0.0))
         teeth = volume.image[volume.instances > 0].astype(float)
         rest = volume.image[(volume.instances == 0) & (volume.image > -900)].astype(float)
@@ -250,6 +254,47 @@ def test_bad_seeds_are_told(tmp_path: Path) -> None:
         with pytest.raises(CosegError, match=words):
             write_cbct_folder(tmp_path / "set", seeds, SMALL)
     assert not (tmp_path / "set").exists()
+
+
+def test_what_does_not_fit_into_memory_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = replace(SMALL, shape=(32, 32, 32))
+    write_cbct_folder(tmp_path, [1], tiny)
+    free = SimpleNamespace(available=8_000_000_000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    large = replace(SMALL, shape=(1024, 1024, 1024))
+    words = r"1024 x 1024 x 1024 voxels needs 34\.\d GB of memory, and 8\.0 GB are free: .*\.$"
+    with pytest.raises(CosegError, match=words):
+        generate_cbct(1, large)
+    with pytest.raises(CosegError, match=words):
+        write_cbct_folder(tmp_path, [1], large)
+    # The data set that was there is as it was.
+    assert (tmp_path / "dataset.toml").exists()
+    assert generate_cbct(1, tiny).image.shape == tiny.shape
+
+
+def test_no_more_memory_is_used_than_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(SMALL, shape=(64, 128, 128), randomised=True)
+    asked: list[float] = []
+    free = SimpleNamespace(available=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(psutil, "virtual_memory", lambda: free)
+        for limit in range(100, 1000, 10):
+            free.available = limit * 1_000_000
+            try:
+                check_memory(settings)
+            except CosegError:
+                continue
+            asked.append(free.available)
+            break
+    tracemalloc.start()
+    try:
+        generate_cbct(4, settings)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < asked[0]
 
 
 def test_a_folder_holds_what_was_generated(tmp_path: Path) -> None:

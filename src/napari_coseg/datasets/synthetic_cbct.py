@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import psutil
 
 from napari_coseg.datasets.synthetic_grid import PIVOT, Grid
 from napari_coseg.datasets.synthetic_head import build_head
 from napari_coseg.datasets.synthetic_intensities import random_intensities, scanner_intensities
 from napari_coseg.datasets.synthetic_scanner import OUTSIDE, draw_scanner, field_of_view, scan
 from napari_coseg.datasets.synthetic_sites import Mouth, ToothSite, plan_mouth
-from napari_coseg.imaging.volume_grid import VolumeGrid
+from napari_coseg.imaging.volume_grid import VolumeGrid, sides
 from napari_coseg.types import ClassTable, CosegError
 
 #: In the order of their ids.
@@ -31,6 +32,9 @@ TOOTH_COLUMNS = ("label", "fdi", "kind", "jaw", "impacted", "restoration")
 
 _SERIES = 7
 _SMALLEST, _LARGEST = 32, 1024
+# Bytes at the peak, measured: a voxel while the head is drawn; then a voxel while it is scanned, a
+# voxel of planes filled up to squares, in which streaks are made; and what any volume takes.
+_DRAWN, _SCANNED, _SQUARE, _ALWAYS = 32, 20, 12, 200e6
 
 
 @dataclass(frozen=True)
@@ -129,11 +133,12 @@ def generate_cbct(seed: int = 0, settings: CbctSettings | None = None) -> Synthe
     Raises
     ------
     CosegError
-        If the seed is negative.
+        If the seed is negative, or the volume needs more memory than is free.
     """
     if seed < 0:
         raise CosegError(f"Seeds of generated volumes must not be negative: {seed}.")
     settings = settings or CbctSettings()
+    check_memory(settings)
     # A stream of its own for each step: a change in one leaves the others' draws as they are.
     plan, pose, tint, optics, noise = (
         np.random.default_rng([seed, step, _SERIES]) for step in range(5)
@@ -145,20 +150,45 @@ def generate_cbct(seed: int = 0, settings: CbctSettings | None = None) -> Synthe
     grid = _grid(pose, settings)
     view = None if settings.clean else field_of_view(settings.shape[1:], settings.spacing)
     head = build_head([seed, 5, _SERIES], mouth, grid, tints, None if view is None else view > 0)
+    regions, instances, sites = head.regions, head.instances.astype(np.int32), head.sites
     image = head.image
+    del head
     if view is not None:
         scanner = draw_scanner(optics, randomised=settings.randomised)
         image = scan(noise, image, settings.spacing, scanner)
-        image = np.float32(OUTSIDE) + view * (image - np.float32(OUTSIDE))
-    whole = np.clip(np.rint(image), np.iinfo(np.int16).min, np.iinfo(np.int16).max)
+    whole = np.empty(image.shape, np.int16)
+    for plane, stored in zip(image, whole, strict=True):
+        if view is not None:
+            plane = np.float32(OUTSIDE) + view * (plane - np.float32(OUTSIDE))
+        stored[...] = np.clip(np.rint(plane), np.iinfo(np.int16).min, np.iinfo(np.int16).max)
     return SyntheticCbct(
-        image=whole.astype(np.int16),
-        regions=head.regions,
-        instances=head.instances.astype(np.int32),
-        teeth=_table(head.sites),
+        image=whole,
+        regions=regions,
+        instances=instances,
+        teeth=_table(sites),
         missing=_missing(mouth),
         grid=volume_grid(settings),
     )
+
+
+def check_memory(settings: CbctSettings) -> None:
+    """Refuse what does not fit into the memory that is free.
+
+    Raises
+    ------
+    CosegError
+        If it does not.
+    """
+    voxels = math.prod(settings.shape)
+    squares = settings.shape[0] * max(settings.shape[1:]) ** 2
+    needed = _ALWAYS + max(_DRAWN * voxels, _SCANNED * voxels + _SQUARE * squares)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise CosegError(
+            f"A generated CBCT of {sides(settings.shape)} voxels needs {needed / 1e9:.1f} GB of "
+            f"memory, and {free / 1e9:.1f} GB are free: close other programs, or choose fewer "
+            "voxels."
+        )
 
 
 def volume_grid(settings: CbctSettings) -> VolumeGrid:

@@ -13,6 +13,7 @@ from napari_coseg.datasets.synthetic_cbct import (
     CBCT_REGIONS,
     CbctSettings,
     SyntheticCbct,
+    check_memory,
     generate_cbct,
 )
 from napari_coseg.imaging.files import atomic_path
@@ -60,6 +61,8 @@ def write_cbct_folder(
     if min(seeds) < 0:
         raise CosegError(f"Seeds of generated volumes must not be negative: {min(seeds)}.")
     settings = settings or CbctSettings()
+    # Before the data set that is there is touched.
+    check_memory(settings)
     root = Path(folder)
     names = [f"cbct_{seed:04d}" for seed in seeds]
     try:
