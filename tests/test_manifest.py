@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from npe2 import PluginManifest
 from npe2.manifest.utils import import_python_name
 
 import napari_coseg
+from napari_coseg.datasets.synthetic_cbct import CbctSettings
+from napari_coseg.layers import sample_data
 
 FILE = Path(napari_coseg.__file__).with_name("napari.yaml")
 
@@ -28,7 +31,9 @@ def test_manifest_is_registered_under_the_packages_name() -> None:
     assert found.contributions == manifest().contributions
 
 
-def test_every_command_is_offered_and_gives_layers() -> None:
+def test_every_command_is_offered_and_gives_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As large as the sample is, it is made by the samples' own tests; it takes seconds.
+    monkeypatch.setattr(sample_data, "CBCT_SAMPLE", CbctSettings(shape=(32, 32, 32), spacing=0.6))
     contributions = manifest().contributions
     assert contributions.commands
     assert contributions.sample_data

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import tomllib
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import SimpleITK
 from skimage.measure import label as connected
 
+from napari_coseg.datasets import synthetic_cbct_folder
 from napari_coseg.datasets.folder import FolderDataset
 from napari_coseg.datasets.synthetic_cbct import (
     CBCT_REGIONS,
@@ -22,7 +26,12 @@ from napari_coseg.datasets.synthetic_cbct import (
     generate_cbct,
 )
 from napari_coseg.datasets.synthetic_cbct_folder import write_cbct_folder
-from napari_coseg.datasets.synthetic_sites import KINDS
+from napari_coseg.datasets.synthetic_dentition import draw_teeth
+from napari_coseg.datasets.synthetic_grid import Grid
+from napari_coseg.datasets.synthetic_intensities import scanner_intensities
+from napari_coseg.datasets.synthetic_scanner import field_of_view
+from napari_coseg.datasets.synthetic_sites import KINDS, plan_mouth
+from napari_coseg.imaging.volumes import read_volume
 from napari_coseg.types import CosegError
 
 #: Holds all teeth and both jaws.
@@ -57,7 +66,12 @@ def test_shapes_and_dtypes() -> None:
     assert volume.image.shape == volume.regions.shape == volume.instances.shape == SMALL.shape
     assert (volume.image.dtype, volume.regions.dtype) == (np.int16, np.uint8)
     assert volume.instances.dtype == np.int32
-    assert volume.spacing == (0.6, 0.6, 0.6)
+    assert volume.grid.shape == SMALL.shape
+    assert volume.grid.spacing == (0.6, 0.6, 0.6)
+    # Down (the head is at plane 0), backwards, to the left.
+    assert volume.grid.orientation == "IPL"
+    assert volume.grid.superior == -1
+    assert volume.grid.position([(n - 1) / 2 for n in SMALL.shape]) == pytest.approx((0, 0, 0))
     assert tuple(volume.teeth.columns) == TOOTH_COLUMNS
     # Corners of a plane lie outside of the cylinder that a scanner reconstructs.
     assert (volume.image[:, 0, 0] == -1000).all()
@@ -78,6 +92,30 @@ def test_every_tooth_is_one_piece_with_its_number(clean: SyntheticCbct) -> None:
     assert set(clean.teeth["fdi"][clean.teeth["impacted"]]) == {13, 38}
 
 
+def test_teeth_that_the_field_of_view_cuts_are_one_piece() -> None:
+    volume = generate_cbct(2, CbctSettings(shape=(60, 70, 70), spacing=0.6))
+    assert len(volume.teeth) > 3
+    assert list(volume.teeth["label"]) == list(range(1, len(volume.teeth) + 1))
+    assert list(np.unique(volume.instances)) == [0, *volume.teeth["label"]]
+    assert connected(volume.instances, connectivity=1).max() == len(volume.teeth)
+
+
+def test_pieces_without_a_label_are_not_drawn() -> None:
+    grid = Grid((48, 64, 64), 0.6, (-4.0, 14.0, 8.0))
+    mouth = plan_mouth(np.random.default_rng(2), missing=0.0, impacted=0.0, metal=0.0)
+    seen = field_of_view(grid.shape[1:], grid.spacing) > 0
+    teeth = draw_teeth(
+        np.random.default_rng(3), mouth, grid, scanner_intensities(np.random.default_rng(4)), seen
+    )
+    drawn = (teeth.surface < 0) & seen
+    np.testing.assert_array_equal(drawn, teeth.instances > 0)
+    everything = draw_teeth(
+        np.random.default_rng(3), mouth, grid, scanner_intensities(np.random.default_rng(4))
+    )
+    # Some pieces were there to be taken away.
+    assert np.count_nonzero((everything.surface < 0) & seen) > np.count_nonzero(drawn)
+
+
 def test_teeth_stand_where_their_numbers_say(clean: SyntheticCbct) -> None:
     middle = {int(k): p for k, p in zip(clean.teeth["fdi"], _centres(clean), strict=True)}
     planes = {fdi: place[0] for fdi, place in middle.items()}
@@ -96,7 +134,7 @@ def test_teeth_stand_where_their_numbers_say(clean: SyntheticCbct) -> None:
 
 def test_sizes_are_those_of_teeth(clean: SyntheticCbct) -> None:
     counts = np.bincount(clean.instances.ravel())[1:]
-    volumes = counts * np.prod(clean.spacing)
+    volumes = counts * np.prod(clean.grid.spacing)
     # mm3 of whole teeth, crown and roots.
     for kind, (least, most) in {
         "incisor": (120, 750),
@@ -115,8 +153,8 @@ def test_the_spacing_changes_voxels_not_teeth() -> None:
         counts = np.bincount(volume.instances.ravel())[incisors.to_numpy()]
         return float(counts.mean() * spacing**3)
 
-    coarse = mean_volume(0.6, (110, 164, 48))
-    assert mean_volume(0.45, (146, 218, 64)) == pytest.approx(coarse, rel=0.1)
+    coarse = mean_volume(0.6, (80, 120, 40))
+    assert mean_volume(0.45, (106, 160, 54)) == pytest.approx(coarse, rel=0.1)
 
 
 def test_grey_values_are_in_order(clean: SyntheticCbct) -> None:
@@ -144,7 +182,7 @@ def test_grey_values_are_in_order(clean: SyntheticCbct) -> None:
 def test_the_pharynx_is_air_and_jaws_are_bone(clean: SyntheticCbct) -> None:
     assert CBCT_REGIONS.names == ("upper jaw", "lower jaw", "pharynx")
     throat = clean.image[clean.regions == 3]
-    assert throat.size * np.prod(clean.spacing) > 2000
+    assert throat.size * np.prod(clean.grid.spacing) > 2000
     assert np.mean(throat < -300) > 0.99
     planes = [np.nonzero(clean.regions == region)[0].mean() for region in (1, 2)]
     assert planes[0] < planes[1]
@@ -165,7 +203,11 @@ def test_the_scanner_adds_faults_to_the_same_head() -> None:
     clean, scanned = generate_cbct(4, replace(SMALL, clean=True)), generate_cbct(4, SMALL)
     kept = scanned.instances > 0
     assert kept.any()
-    assert np.array_equal(scanned.instances[kept], clean.instances[kept])
+    # Labels are counted anew in the field of view: teeth are compared by their FDI numbers.
+    numbers = [
+        np.array([0, *volume.teeth["fdi"]])[volume.instances[kept]] for volume in (scanned, clean)
+    ]
+    np.testing.assert_array_equal(*numbers)
     # This mouth has metal, which any scanner's scale cuts off.
     assert scanned.image.max() == 3071 < clean.image.max()
     soft = (clean.image > 0) & (clean.image < 100) & (scanned.image > -1000)
@@ -174,7 +216,7 @@ def test_the_scanner_adds_faults_to_the_same_head() -> None:
 
 def test_randomised_volumes_differ_in_contrast() -> None:
     contrasts = []
-    for seed in range(4):
+    for seed in range(3):
         volume = generate_cbct(seed, replace(SMALL, randomised=True, metal=0.0))
         teeth = volume.image[volume.instances > 0].astype(float)
         rest = volume.image[(volume.instances == 0) & (volume.image > -900)].astype(float)
@@ -209,6 +251,36 @@ def test_bad_seeds_are_told(tmp_path: Path) -> None:
     assert not (tmp_path / "set").exists()
 
 
+def test_what_does_not_fit_into_memory_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = replace(SMALL, shape=(32, 32, 32))
+    write_cbct_folder(tmp_path, [1], tiny)
+    free = SimpleNamespace(available=8_000_000_000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    large = replace(SMALL, shape=(1024, 1024, 1024))
+    words = r"1024 x 1024 x 1024 voxels needs 34\.\d GB of memory, and 8\.0 GB are free: .*\.$"
+    with pytest.raises(CosegError, match=words):
+        generate_cbct(1, large)
+    with pytest.raises(CosegError, match=words):
+        write_cbct_folder(tmp_path, [1], large)
+    # The data set that was there is as it was.
+    assert (tmp_path / "dataset.toml").exists()
+    assert generate_cbct(1, tiny).image.shape == tiny.shape
+
+
+def test_a_head_takes_the_memory_that_is_reckoned_with() -> None:
+    settings = replace(SMALL, shape=(64, 96, 96), clean=True)
+    tracemalloc.start()
+    try:
+        generate_cbct(4, settings)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # 32 bytes a voxel, and some planes and boxes, which count in a volume as small as this.
+    assert peak < 40 * np.prod(settings.shape)
+
+
 def test_a_folder_holds_what_was_generated(tmp_path: Path) -> None:
     names = write_cbct_folder(tmp_path / "set", [5, 7], SMALL)
     assert names == ["cbct_0005", "cbct_0007"]
@@ -220,7 +292,7 @@ def test_a_folder_holds_what_was_generated(tmp_path: Path) -> None:
         ("classes", volume.instances > 0),
     ):
         stored = SimpleITK.ReadImage(str(tmp_path / "set" / part / "cbct_0007.nii.gz"))
-        assert stored.GetSpacing() == pytest.approx(volume.spacing)
+        assert stored.GetSpacing() == pytest.approx(volume.grid.spacing)
         # Down the planes is down the patient: LPS as ITK has it.
         assert stored.GetDirection() == pytest.approx((1, 0, 0, 0, 1, 0, 0, 0, -1))
         np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(stored), array)
@@ -229,6 +301,8 @@ def test_a_folder_holds_what_was_generated(tmp_path: Path) -> None:
     with (tmp_path / "set" / "teeth" / "cbct_0007.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["fdi"]) for row in rows] == list(volume.teeth["fdi"])
+    with_grid = read_volume(tmp_path / "set" / "images" / "cbct_0007.nii.gz")
+    assert with_grid.grid.difference(volume.grid) == ""
     read = FolderDataset(tmp_path / "set")
     assert len(read.items) == 2 * SMALL.shape[0]
     assert read.region_classes.names == CBCT_REGIONS.names
@@ -236,6 +310,34 @@ def test_a_folder_holds_what_was_generated(tmp_path: Path) -> None:
     assert plane.instances is not None
     np.testing.assert_array_equal(plane.instances, volume.instances[10])
     assert len({item.group for item in read.items}) == 2
+
+
+def test_a_folder_that_is_not_finished_is_no_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = replace(SMALL, shape=(32, 32, 32), metal=0.0)
+    root = tmp_path / "set"
+    write_cbct_folder(root, [1], tiny)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert before.pop(root / "dataset.toml")
+
+    def fail(seed: int, settings: CbctSettings) -> SyntheticCbct:
+        raise RuntimeError("a fault of the generator")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(synthetic_cbct_folder, "generate_cbct", fail)
+        # Not "cannot be written": the folder is not at fault.
+        with pytest.raises(RuntimeError, match=r"^a fault of the generator$"):
+            write_cbct_folder(root, [1], tiny)
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+    (root / "teeth" / "cbct_0001.csv").unlink()
+    (root / "teeth" / "cbct_0001.csv").mkdir()
+    with pytest.raises(CosegError, match=r"cbct_0001\.csv.*folder"):
+        write_cbct_folder(root, [1], tiny)
+    assert not (root / "dataset.toml").exists()
+    assert not list(root.rglob(".part-*"))
+    with pytest.raises(CosegError, match=r"cannot be written .*choose a folder"):
+        write_cbct_folder(root / "images" / "cbct_0001.nii.gz", [1], tiny)
 
 
 def _centres(volume: SyntheticCbct) -> list[tuple[float, ...]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,18 @@ from napari.layers import Image, Labels, Layer
 from skimage import data
 
 from napari_coseg.datasets.synthetic_histology import generate_tile
+from napari_coseg.imaging.volumes import read_label_volume
+from napari_coseg.imaging.windows import PRESETS
+from napari_coseg.layers.drawing import objects_layer
+from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.sample_data import (
     generated_cbct,
     generated_tile,
     immunohistochemistry,
 )
-from napari_coseg.layers.tuples import instance_layer, region_layer
+from napari_coseg.layers.tuples import LayerData, instance_layer, region_layer
+from napari_coseg.layers.volume_files import write_label_volume
+from napari_coseg.layers.volume_layers import grid_in, show_window
 from napari_coseg.types import ClassTable
 
 CLASSES = ClassTable.from_names(["epithelial", "other"])
@@ -58,8 +65,15 @@ def test_generated_tile_has_size_and_truth() -> None:
     assert nuclei.get_color(label)[:3] == pytest.approx(expected, abs=1e-3)
 
 
-def test_generated_cbct_is_a_volume_in_millimetres() -> None:
-    (layer,) = [make(entry) for entry in generated_cbct()]
+@pytest.fixture(scope="module")
+def cbct() -> LayerData:
+    """The sample, which takes seconds to make, made once."""
+    (entry,) = generated_cbct()
+    return entry
+
+
+def test_generated_cbct_is_a_volume_in_millimetres(cbct: LayerData) -> None:
+    layer = make(cbct)
     assert isinstance(layer, Image)
     assert not layer.rgb
     assert layer.data.ndim == 3
@@ -70,6 +84,24 @@ def test_generated_cbct_is_a_volume_in_millimetres() -> None:
     low, high = layer.contrast_limits
     assert low < np.median(layer.data) < high
     assert "not a patient" in layer.metadata["source"]
+    show_window(layer, "bone")
+    assert layer.contrast_limits == [*PRESETS["bone"]]
+
+
+def test_labels_drawn_on_the_generated_cbct_are_saved_on_its_grid(
+    cbct: LayerData, tmp_path: Path
+) -> None:
+    image = make(cbct)
+    grid = grid_in(image.metadata)
+    assert grid is not None
+    assert (grid.shape, grid.superior) == (image.data.shape, -1)
+    drawn = objects_layer(image, Stack.of(image))
+    drawn.data[60:62, 50:60, 70:80] = 3
+    pixels, attributes, _ = drawn.as_layer_data_tuple()
+    path = str(tmp_path / "teeth_labels.nii.gz")
+    assert write_label_volume(path, pixels, attributes) == [path]
+    stored = read_label_volume(path, grid)
+    np.testing.assert_array_equal(stored.voxels, drawn.data)
 
 
 def test_labels_have_their_class_colours() -> None:

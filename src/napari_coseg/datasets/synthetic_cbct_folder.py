@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_coseg.datasets.synthetic_cbct import (
     CBCT_INSTANCES,
     CBCT_REGIONS,
     CbctSettings,
     SyntheticCbct,
+    check_memory,
     generate_cbct,
 )
+from napari_coseg.imaging.files import atomic_path
+from napari_coseg.imaging.volume_writing import write_labels, write_volume
 from napari_coseg.types import CosegError
 
 #: Grey values that become black and white where planes are read as pictures.
@@ -30,7 +31,8 @@ def write_cbct_folder(
 
     Each is ``images/NAME.nii.gz`` with ``regions``, ``instances`` and ``classes`` (1 at every
     tooth) beside it, and ``teeth/NAME.csv``, the table of its teeth. Volumes of equal names in
-    the folder are replaced.
+    the folder are replaced. Files appear whole, and ``dataset.toml``, which makes the folder a
+    data set, is removed first and comes last.
 
     Parameters
     ----------
@@ -49,7 +51,8 @@ def write_cbct_folder(
     Raises
     ------
     CosegError
-        If there is no seed, one is given twice or is negative, or a file cannot be written.
+        If there is no seed, one is given twice or is negative, a volume cannot be generated, or
+        a file cannot be written.
     """
     if not seeds:
         raise CosegError("A generated data set needs at least one seed.")
@@ -58,43 +61,48 @@ def write_cbct_folder(
     if min(seeds) < 0:
         raise CosegError(f"Seeds of generated volumes must not be negative: {min(seeds)}.")
     settings = settings or CbctSettings()
+    # Before the data set that is there is touched.
+    check_memory(settings)
     root = Path(folder)
-    names = []
+    names = [f"cbct_{seed:04d}" for seed in seeds]
     try:
         for part in ("images", "regions", "instances", "classes", "teeth"):
             (root / part).mkdir(parents=True, exist_ok=True)
-        for seed in seeds:
-            name = f"cbct_{seed:04d}"
-            _write(root, name, generate_cbct(seed, settings))
-            names.append(name)
-        # Last: a folder without it is no data set yet.
-        text = _description(list(seeds), settings)
-        (root / "dataset.toml").write_text(text, encoding="utf-8")
-    except (OSError, RuntimeError) as error:
-        raise CosegError(f"{root} cannot be written: {error}.") from error
+        # Written last: a folder without it is no data set yet, or none any more.
+        (root / "dataset.toml").unlink(missing_ok=True)
+    except OSError as error:
+        raise _refusal(root, error) from error
+    for name, seed in zip(names, seeds, strict=True):
+        _write(root, name, generate_cbct(seed, settings))
+    _write_text(root / "dataset.toml", _description(list(seeds), settings))
     return names
 
 
 def _write(root: Path, name: str, volume: SyntheticCbct) -> None:
     small = np.uint8 if volume.instances.max() < 256 else np.int32
-    for part, array in (
-        ("images", volume.image),
+    write_volume(root / "images" / f"{name}.nii.gz", volume.image, volume.grid)
+    for part, labels in (
         ("regions", volume.regions),
         ("instances", volume.instances.astype(small)),
-        ("classes", (volume.instances > 0).astype(np.uint8)),
+        ("classes", volume.instances > 0),
     ):
-        _save(root / part / f"{name}.nii.gz", array, volume.spacing)
-    volume.teeth.to_csv(root / "teeth" / f"{name}.csv", index=False)
+        write_labels(root / part / f"{name}.nii.gz", labels, volume.grid)
+    _write_text(root / "teeth" / f"{name}.csv", volume.teeth.to_csv(index=False))
 
 
-def _save(path: Path, array: npt.NDArray[Any], spacing: tuple[float, float, float]) -> None:
-    import SimpleITK
+def _write_text(path: Path, text: str) -> None:
+    try:
+        with atomic_path(path) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _refusal(path, error) from error
 
-    image = SimpleITK.GetImageFromArray(array)
-    image.SetSpacing(spacing[::-1])
-    # Columns go to the patient's left, rows backwards, planes downwards.
-    image.SetDirection((1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0))
-    SimpleITK.WriteImage(image, str(path), useCompression=True)
+
+def _refusal(path: Path, error: OSError) -> CosegError:
+    return CosegError(
+        f"{path} cannot be written ({error.strerror or error}): choose a folder that may be "
+        "written to."
+    )
 
 
 def _description(seeds: list[int], settings: CbctSettings) -> str:

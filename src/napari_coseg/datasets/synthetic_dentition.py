@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 from skimage.measure import label as connected
 
 from napari_coseg.datasets.synthetic_grid import Field, Grid, Window
@@ -22,6 +23,9 @@ _OVERLAP, _AWAY = 0.01, 1.5
 #: mm below the neck where bone begins.
 CREST = 1.5
 
+#: mm round a piece that is taken away in which its socket may show.
+_SOCKET = 2.0
+
 
 @dataclass(frozen=True)
 class Dentition:
@@ -29,8 +33,8 @@ class Dentition:
 
     Attributes
     ----------
-    instances : ndarray of int32, (planes, rows, columns)
-        One id a tooth, 0 elsewhere.
+    instances : ndarray of uint8, (planes, rows, columns)
+        One id a tooth, from 1 without gaps in the order of FDI numbers; 0 elsewhere.
     surface : ndarray of float32
         mm from the nearest tooth's surface, negative inside, `FAR` away from all.
     roots : ndarray of float32
@@ -41,7 +45,7 @@ class Dentition:
         By label.
     """
 
-    instances: npt.NDArray[np.int32]
+    instances: npt.NDArray[np.uint8]
     surface: Field
     roots: Field
     values: Field
@@ -59,17 +63,34 @@ class _Drawn:
     w: Field
 
 
-def draw_teeth(rng: np.random.Generator, mouth: Mouth, grid: Grid, tints: Intensities) -> Dentition:
+def draw_teeth(
+    rng: np.random.Generator,
+    mouth: Mouth,
+    grid: Grid,
+    tints: Intensities,
+    seen: npt.NDArray[np.bool_] | None = None,
+) -> Dentition:
     """Draw the teeth that are there.
 
-    A tooth that would be less than a voxel in the volume has no label. Where two meet, a voxel
-    belongs to the one that it lies deeper in; every tooth is one 6-connected piece.
+    A tooth that would be less than a voxel in what is seen has no label. Where two meet, a voxel
+    belongs to the one that it lies deeper in; every tooth is one 6-connected piece, the largest
+    of what the edge of the volume or of the field of view left of it. The others are not drawn.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    mouth : Mouth
+    grid : Grid
+    tints : Intensities
+    seen : ndarray of bool, (rows, columns), optional
+        The field of view; teeth have no label outside of it. Everything without it.
     """
     surface = np.full(grid.shape, FAR, np.float32)
     roots = np.full(grid.shape, FAR, np.float32)
     values = np.zeros(grid.shape, np.float32)
-    instances = np.zeros(grid.shape, np.int32)
+    instances = np.zeros(grid.shape, np.uint8)
     sites: dict[int, ToothSite] = {}
+    windows: dict[int, Window] = {}
     pulp = float(rng.uniform(0.55, 1.25))
     present = [site for site in mouth.sites if site.present]
     # Impacted ones last: they give way.
@@ -90,8 +111,13 @@ def draw_teeth(rng: np.random.Generator, mouth: Mouth, grid: Grid, tints: Intens
         else:
             socket = np.maximum(drawn.surface, drawn.w + np.float32(CREST))
         np.minimum(roots[window], socket, out=roots[window])
-        sites[number] = placed
-    return _numbered(Dentition(instances, surface, roots, values, sites))
+        sites[number], windows[number] = placed, window
+    if seen is not None:
+        instances *= seen
+    dentition = Dentition(instances, surface, roots, values, sites)
+    for number, window in windows.items():
+        _keep_largest(dentition, number, window, grid.spacing)
+    return _numbered(dentition)
 
 
 def _placed(
@@ -178,21 +204,31 @@ def _values(
     return np.asarray(values, np.float32)
 
 
-def _numbered(dentition: Dentition) -> Dentition:
-    """Keep the largest piece of each tooth; number them by FDI, without gaps."""
-    old = dentition.instances
-    pieces = connected(old, connectivity=1)
+def _keep_largest(dentition: Dentition, number: int, window: Window, spacing: float) -> None:
+    """Take all pieces of a tooth but the largest away: label, tooth and socket."""
+    instances = dentition.instances[window]
+    pieces = connected(instances == number, connectivity=1)
     sizes = np.bincount(pieces.ravel())
-    owner = np.zeros(sizes.size, np.int64)
-    owner[pieces.ravel()] = old.ravel()
-    best: dict[int, int] = {}
-    for piece in np.flatnonzero(owner):
-        label = int(owner[piece])
-        if label not in best or sizes[piece] > sizes[best[label]]:
-            best[label] = int(piece)
-    order = sorted(best, key=lambda label: dentition.sites[label].fdi)
-    new = np.zeros(sizes.size, np.int32)
-    for number, label in enumerate(order, start=1):
-        new[best[label]] = number
+    if sizes.size <= 2:
+        return
+    sizes[0] = 0
+    dropped = (pieces > 0) & (pieces != sizes.argmax())
+    instances[dropped] = 0
+    # What lies nearer to it than to any tooth that stays is its edge and its socket.
+    away = ndimage.distance_transform_edt(~dropped, sampling=spacing)
+    gone = (away < ndimage.distance_transform_edt(instances == 0, sampling=spacing)) & (
+        away < _SOCKET
+    )
+    dentition.surface[window][gone] = FAR
+    dentition.roots[window][gone] = FAR
+
+
+def _numbered(dentition: Dentition) -> Dentition:
+    """Give the teeth that are left numbers by FDI, without gaps."""
+    old = dentition.instances
+    left = np.flatnonzero(np.bincount(old.ravel(), minlength=1))
+    order = sorted((int(n) for n in left if n), key=lambda label: dentition.sites[label].fdi)
+    new = np.zeros(256, np.uint8)
+    new[order] = np.arange(1, len(order) + 1)
     sites = {number: dentition.sites[label] for number, label in enumerate(order, start=1)}
-    return replace(dentition, instances=new[pieces], sites=sites)
+    return replace(dentition, instances=new[old], sites=sites)

@@ -141,7 +141,9 @@ def smooth_volume(
     field = (columns @ field.reshape(-1, counts[2]).T).T.reshape(counts[0], counts[1], shape[2])
     field = field.transpose(1, 0, 2).reshape(counts[1], -1)
     field = (rows @ field).reshape(shape[1], counts[0], shape[2]).transpose(1, 0, 2)
-    field = (planes @ field.reshape(counts[0], -1)).reshape(shape)
+    # Named again first: else the turned copy and what it was made of stay until the end.
+    field = field.reshape(counts[0], -1)
+    field = (planes @ field).reshape(shape)
     # A cubic B-spline keeps 151/315 of the variance along each axis.
     field *= np.float32((151 / 315) ** -1.5)
     return np.ascontiguousarray(field, np.float32)

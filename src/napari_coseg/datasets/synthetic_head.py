@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_coseg.datasets.synthetic_airways import draw_airways
-from napari_coseg.datasets.synthetic_dentition import Dentition, draw_teeth
+from napari_coseg.datasets.synthetic_dentition import draw_teeth
 from napari_coseg.datasets.synthetic_fields import smooth_volume
 from napari_coseg.datasets.synthetic_grid import Field, Grid
 from napari_coseg.datasets.synthetic_intensities import Intensities
 from napari_coseg.datasets.synthetic_jaws import LowerJaw, UpperJaw
 from napari_coseg.datasets.synthetic_neck import draw_skin, draw_spine
-from napari_coseg.datasets.synthetic_sites import Mouth
+from napari_coseg.datasets.synthetic_sites import Mouth, ToothSite
 
 #: Region ids.
 UPPER_JAW, LOWER_JAW, PHARYNX = 1, 2, 3
@@ -31,16 +31,25 @@ class Head:
     ----------
     image : ndarray of float32, (planes, rows, columns)
         Grey values without any fault of a scanner; edges are soft by partial volume.
-    regions : ndarray of uint8
-    dentition : Dentition
+    regions, instances : ndarray of uint8
+        0 outside of the field of view.
+    sites : dict of int to ToothSite
+        By instance.
     """
 
     image: Field
     regions: npt.NDArray[np.uint8]
-    dentition: Dentition
+    instances: npt.NDArray[np.uint8]
+    sites: dict[int, ToothSite]
 
 
-def build_head(seed: list[int], mouth: Mouth, grid: Grid, tints: Intensities) -> Head:
+def build_head(
+    seed: list[int],
+    mouth: Mouth,
+    grid: Grid,
+    tints: Intensities,
+    seen: npt.NDArray[np.bool_] | None = None,
+) -> Head:
     """Draw everything round the teeth of a mouth.
 
     Parameters
@@ -50,9 +59,11 @@ def build_head(seed: list[int], mouth: Mouth, grid: Grid, tints: Intensities) ->
     mouth : Mouth
     grid : Grid
     tints : Intensities
+    seen : ndarray of bool, (rows, columns), optional
+        The field of view, outside of which nothing has a label. Everything without it.
     """
     teeth, shapes, texture = (np.random.default_rng([*seed, part]) for part in range(3))
-    dentition = draw_teeth(teeth, mouth, grid, tints)
+    dentition = draw_teeth(teeth, mouth, grid, tints, seen)
     y, x = grid.maps()
     end, _ = mouth.upper.at(mouth.upper_end)
     airways = draw_airways(shapes, float(end[0]), float(end[1]))
@@ -135,7 +146,10 @@ def build_head(seed: list[int], mouth: Mouth, grid: Grid, tints: Intensities) ->
         regions[plane][(throat < 0) & (top > 0) & free] = PHARYNX
         regions[plane][(top < 0) & free] = UPPER_JAW
         regions[plane][(bottom < 0) & (bottom < top) & free] = LOWER_JAW
-    return Head(image, regions, dentition)
+    if seen is not None:
+        regions *= seen
+    # Only what is scanned and told goes out: surfaces and textures are freed here.
+    return Head(image, regions, dentition.instances, dentition.sites)
 
 
 def _shell(s: Field, z: Field, mouth: Mouth, thickness: float, ridge: float, base: float) -> Field:

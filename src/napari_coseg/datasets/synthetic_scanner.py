@@ -93,21 +93,35 @@ def scan(rng: np.random.Generator, image: Field, spacing: float, scanner: Scanne
     streaks = metal_streaks(rng, np.minimum(image, CEILING), metal, spacing)
     # Metal is so bright that even a clipped edge of it would bloom far.
     seen = np.minimum(image, np.float32(0.6 * METAL))
-    seen = ndimage.gaussian_filter(seen, scanner.blur / spacing, truncate=3.0)
+    ndimage.gaussian_filter(seen, scanner.blur / spacing, truncate=3.0, output=seen)
     if streaks is not None:
         # Metal itself stays brighter than the scale, however the beam is hardened.
-        bright = ndimage.gaussian_filter(metal.astype(np.float32), 0.7 / spacing, truncate=3.0)
-        seen += streaks * (1 - np.minimum(3.0 * bright, 1))
-    inside = np.clip((seen + 1000) / 1000, 0, 1)
-    seen += inside * _unevenness(rng, image.shape, spacing, scanner)
+        bright = metal.astype(np.float32)
+        ndimage.gaussian_filter(bright, 0.7 / spacing, truncate=3.0, output=bright)
+        for plane, streak, glow in zip(seen, streaks, bright, strict=True):
+            plane += streak * (1 - np.minimum(3.0 * glow, 1))
+        del bright, streaks
+    del metal
+    inside = np.empty_like(seen)
+    for plane, share in zip(seen, inside, strict=True):
+        np.clip((plane + 1000) / 1000, 0, 1, out=share)
+    field = _unevenness(rng, image.shape, spacing, scanner)
+    field *= inside
+    seen += field
+    del field
     grains = rng.standard_normal(image.shape, dtype=np.float32)
-    grains = ndimage.gaussian_filter(grains, scanner.grain, truncate=2.5)
+    ndimage.gaussian_filter(grains, scanner.grain, truncate=2.5, output=grains)
     # Photons are fewer behind more bone; in air a scanner's noise is lower.
     grains *= np.float32(scanner.noise / max(float(grains[::4, ::4, ::4].std()), 1e-6))
-    seen += grains * (np.float32(0.55) + np.float32(0.45) * inside)
+    inside *= np.float32(0.45)
+    inside += np.float32(0.55)
+    grains *= inside
+    seen += grains
+    del grains, inside
     if scanner.thick:
         seen = _stored_coarsely(seen, spacing)
-    seen = _remapped(seen, scanner)
+    for plane in seen:
+        plane[...] = _remapped(plane, scanner)
     return np.clip(seen, OUTSIDE, scanner.ceiling, out=seen)
 
 
@@ -126,10 +140,12 @@ def _unevenness(
     # Near the axis a detector's fault is drawn over few pixels, and so is stronger.
     ring *= 1.0 + 2.0 * np.exp(-np.arange(bins, dtype=np.float32) * np.float32(spacing) / 8)
     index = (radius / np.float32(spacing)).astype(np.int32)
-    drift = np.linspace(0, 1, planes, dtype=np.float32)[:, None, None]
+    drift = np.linspace(0, 1, planes, dtype=np.float32)
     field = smooth_volume(rng, (planes, rows, columns), 30.0 / spacing)
     field *= np.float32(scanner.shading)
-    field += cup + ring[0][index] * (1 - drift) + ring[1][index] * drift
+    # Plane by plane: a term for the whole volume is as large as the volume.
+    for plane, part in zip(field, drift, strict=True):
+        plane += cup + ring[0][index] * (1 - part) + ring[1][index] * part
     return field
 
 

@@ -86,38 +86,6 @@ def image_layer(
     return image, {"name": name, "rgb": True, "metadata": metadata, **geometry(mpp)}, "image"
 
 
-def volume_layer(
-    volume: npt.NDArray[np.integer[Any]],
-    name: str,
-    spacing: tuple[float, float, float],
-    window: tuple[float, float],
-    **metadata: Any,
-) -> LayerData:
-    """Return a grey volume as an Image layer.
-
-    Parameters
-    ----------
-    volume : ndarray of int, (planes, rows, columns)
-    name : str
-        Name of the layer.
-    spacing : tuple of float
-        mm between planes, rows and columns.
-    window : tuple of float
-        Grey values that are shown black and white.
-    **metadata
-        Kept with the layer.
-    """
-    attributes = {
-        "name": name,
-        "contrast_limits": window,
-        "axis_labels": ("plane", "row", "column"),
-        "scale": spacing,
-        "units": ("mm", "mm", "mm"),
-        "metadata": metadata,
-    }
-    return volume, attributes, "image"
-
-
 def region_layer(
     regions: npt.NDArray[np.uint8],
     classes: ClassTable,
