@@ -287,6 +287,93 @@ def test_one_file_with_many_planes(tmp_path: Path) -> None:
     assert volume.grid.origin == pytest.approx((1, 2, 3))
 
 
+PLACE = b"\x20\x00\x32\x00\x06\x00\x00\x00"
+
+
+def frames(path: Path, places: list[int] | None = None, *, compressed: bool = False) -> None:
+    """Write a file of six frames, 2 mm apart, and have them say that they lie elsewhere."""
+    made = SimpleITK.GetImageFromArray(head())
+    made.SetSpacing((0.4, 0.5, 2.0))
+    made.SetOrigin((1, 2, 3))
+    made.SetMetaData("0008|0060", "CT")
+    writer = SimpleITK.ImageFileWriter()
+    writer.SetFileName(str(path))
+    writer.SetUseCompression(compressed)
+    writer.Execute(made)
+    # Packed pixels go with types that are written out.
+    mark = PLACE.replace(b"\x06\x00\x00\x00", b"DS\x06\x00") if compressed else PLACE
+    parts = path.read_bytes().split(mark)
+    assert len(parts) == 7
+    for number, place in enumerate(places or []):
+        parts[number + 1] = f"1\\2\\{place}".ljust(6).encode() + parts[number + 1][6:]
+    path.write_bytes(mark.join(parts))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    ("places", "order"),
+    [
+        ([3, 5, 7, 9, 11, 13], [0, 1, 2, 3, 4, 5]),
+        ([13, 11, 9, 7, 5, 3], [5, 4, 3, 2, 1, 0]),
+        ([5, 3, 13, 9, 7, 11], [1, 0, 4, 3, 5, 2]),
+    ],
+)
+def test_frames_are_sorted_by_their_places(
+    tmp_path: Path, places: list[int], order: list[int], compressed: bool
+) -> None:
+    frames(tmp_path / "a.dcm", places, compressed=compressed)
+    (one,) = list_series(tmp_path).series
+    assert one.description == "CT: 6 axial planes of 12 x 16, 2 x 0.5 x 0.4 mm"
+    volume = read_series(one)
+    np.testing.assert_array_equal(volume.voxels, head()[order])
+    assert volume.grid.origin == (1, 2, 3)
+    assert volume.grid.superior == 1
+
+
+def test_a_frame_is_missing(tmp_path: Path) -> None:
+    frames(tmp_path / "a.dcm", [3, 5, 9, 11, 13, 15])
+    volume = read_dicom(tmp_path)
+    np.testing.assert_array_equal(volume.voxels[[0, 1, 3, 4, 5, 6]], head())
+    assert "A plane is missing between plane 1 and plane 3" in volume.notes[0]
+
+
+def test_frames_that_are_no_volume(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    for places, said in (
+        ([3, 5, 7, 3, 5, 7], "several pictures at one place"),
+        ([3, 5, 7, 40, 42, 44], "uneven distances|are missing"),
+    ):
+        frames(path, places)
+        with pytest.raises(CosegError, match=said):
+            read_dicom(tmp_path)
+
+
+def test_frames_that_do_not_say_enough(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    between = b"\x18\x00\x88\x00\x02\x00\x00\x00"
+    one_place = (PLACE, PLACE.replace(b"\x32", b"\x33"), 5)
+    frames(path)
+    whole = path.read_bytes()
+    # Distance and one place are enough.
+    path.write_bytes(whole[::-1].replace(one_place[0][::-1], one_place[1][::-1], 5)[::-1])
+    np.testing.assert_array_equal(read_dicom(tmp_path).voxels, head())
+    assert read_dicom(tmp_path).grid.spacing == pytest.approx((2, 0.5, 0.4))
+    told = path.read_bytes()
+    for raw, old, new, said in (
+        (told, between, b"\x18\x00\x89\x00\x02\x00\x00\x00", "where each of them lies"),
+        (whole, PLACE, one_place[1], "where each of them lies"),
+        # Two slopes, 1 and 2.
+        (whole, between, b"\x28\x00\x53\x10\x02\x00\x00\x00", "a slope each"),
+        (whole, b"\x28\x00\x30\x00\x06", b"\x28\x00\x31\x00\x06", "how large a pixel is"),
+        # An object of whose frames ITK does not take the slope.
+        (whole, b"5.1.4.1.1.2.1\0", b"5.1.4.1.1.7.3\0", "what their grey values are"),
+    ):
+        assert old in raw
+        path.write_bytes(raw.replace(old, new))
+        with pytest.raises(CosegError, match=f"do not say clearly .*{said}.*NIfTI"):
+            read_dicom(tmp_path)
+
+
 def test_nothing_of_the_patient_comes_out(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

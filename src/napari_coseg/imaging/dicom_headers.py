@@ -68,6 +68,10 @@ class PlaneHeader:
         Of the first pixel, mm.
     orientation : tuple of six floats, or None
         Where the index of columns grows, then where that of rows does.
+    frame : int
+        Which one of its file.
+    sloped : bool
+        Whether the file as a whole has a slope.
     """
 
     path: Path = field(repr=False)
@@ -83,6 +87,8 @@ class PlaneHeader:
     spacing: tuple[float, ...] | None
     position: tuple[float, ...] | None
     orientation: tuple[float, ...] | None
+    frame: int = 0
+    sloped: bool = False
 
 
 def dicom_files(folder: Path) -> Iterator[Path]:
@@ -157,9 +163,10 @@ def read_header(path: Path) -> PlaneHeader:
         rows=rows,
         columns=columns,
         frames=int(reader.GetSize()[2]) if len(reader.GetSize()) > 2 else 1,
-        spacing=_numbers(_tag(reader, "0028|0030"), 2),
-        position=_numbers(_tag(reader, "0020|0032"), 3),
-        orientation=_numbers(_tag(reader, "0020|0037"), 6),
+        spacing=numbers(_tag(reader, "0028|0030"), 2),
+        position=numbers(_tag(reader, "0020|0032"), 3),
+        orientation=numbers(_tag(reader, "0020|0037"), 6),
+        sloped=reader.HasMetaDataKey("0028|1053"),
     )
 
 
@@ -178,7 +185,8 @@ def _whole(text: str) -> int | None:
         return None
 
 
-def _numbers(text: str, count: int) -> tuple[float, ...] | None:
+def numbers(text: str, count: int) -> tuple[float, ...] | None:
+    """Return the numbers of a value, None if there are not as many, or they are none."""
     try:
         values = tuple(float(value) for value in text.split("\\"))
     except ValueError:
