@@ -190,6 +190,26 @@ def test_series_that_are_no_volume(tmp_path: Path, changed: dict[str, object], s
 
 
 @pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"normal": (0, math.tan(math.radians(1.1)), 1)}, "tilted gantry"),
+        ({"places": np.cumsum([1.9] * 20 + [2.1] * 20)}, "uneven distances, up to 1.95 mm"),
+    ],
+)
+def test_small_steps_that_add_up(tmp_path: Path, changed: dict[str, object], said: str) -> None:
+    write_dicom(tmp_path, head(40, 4, 4), **changed)  # type: ignore[arg-type]
+    with pytest.raises(CosegError, match=said):
+        read_dicom(tmp_path)
+
+
+def test_planes_that_are_a_little_off(tmp_path: Path) -> None:
+    """Less than half a pixel: decimals, and a table that sags."""
+    places = 2 * np.arange(40) + 0.05 * np.sin(np.arange(40))
+    write_dicom(tmp_path, head(40, 4, 4), places=places, normal=(0, 0.001, 1))
+    np.testing.assert_array_equal(read_dicom(tmp_path).voxels, head(40, 4, 4))
+
+
+@pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         (b".5\\.4 ", b"0\\0   ", "how large a pixel is"),

@@ -106,6 +106,30 @@ def read_voxels(path: Path | str) -> npt.NDArray[Any]:
     return _voxels(path, _header(path), read_facts(path))
 
 
+def read_grid(path: Path | str) -> VolumeGrid | None:
+    """Read where a volume lies, from its header.
+
+    Returns
+    -------
+    VolumeGrid or None
+        None where the file does not say how large a voxel is or how the volume lies in the
+        patient, or says what makes no sense.
+
+    Raises
+    ------
+    CosegError
+        If it cannot be read at all.
+    """
+    path = Path(path)
+    reader, facts = _header(path), read_facts(path)
+    if not (facts.has_spacing and facts.has_orientation):
+        return None
+    try:
+        return grid_of(reader)
+    except CosegError:
+        return None
+
+
 def read_volume(path: Path | str) -> Volume:
     """Read a volume.
 
