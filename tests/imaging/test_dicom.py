@@ -166,6 +166,24 @@ def test_copies_and_points_in_time(tmp_path: Path) -> None:
         read_dicom(folder)
 
 
+def test_one_identifier_for_all_pictures(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a", head(), tags={"0008|0018": "1.2.3"})
+    write_dicom(tmp_path / "copy", head(), tags={"0008|0018": "1.2.3"})
+    volume = read_dicom(tmp_path)
+    np.testing.assert_array_equal(volume.voxels, head())
+    assert not volume.notes
+
+
+def test_identifiers_of_another_form(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_dicom(tmp_path / name, head(), tags={"0020|000e": f"1.2.{name}", "0008|0018": ""})
+    found = list_series(tmp_path)
+    assert [one.planes for one in found.volumes] == [6, 6]
+    for one in found.volumes:
+        np.testing.assert_array_equal(read_series(one).voxels, head())
+        assert "first" not in repr(one)
+
+
 def patch(folder: Path, old: bytes, new: bytes) -> None:
     """Change bytes in every file: the writer would not write what is wrong."""
     assert len(old) == len(new)

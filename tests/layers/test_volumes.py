@@ -115,6 +115,32 @@ def test_labels_that_napari_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not (tmp_path / "b.mha").exists()
 
 
+def test_layers_that_are_not_where_the_volume_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = ViewerModel()
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    path = tmp_path / "head.mha"
+    write(path, head())
+    image = read(path)
+    # A projection that kept what the volume knows.
+    viewer.add_layer(Image(head().max(0), scale=image.scale[1:], metadata=image.metadata))
+    painted = np.ones(head().shape, np.uint8)
+    with pytest.raises(CosegError, match="no open volume"):
+        save(tmp_path / "a.mha", Labels(painted, scale=image.scale))
+    viewer.add_layer(image)
+    for moved in (
+        {"translate": (0, 3, 0)},
+        {"rotate": (0, 0, 20)},
+        {"shear": (0.2, 0, 0)},
+        {"affine": np.diag((1, 1, 2, 1))},
+    ):
+        with pytest.raises(CosegError, match="no open volume"):
+            save(tmp_path / "a.mha", Labels(painted, scale=image.scale, **moved))
+    save(tmp_path / "a.mha", Labels(painted, scale=image.scale))
+    check_on(tmp_path / "a.mha", path, painted)
+
+
 def test_bad_files_are_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").write_bytes(b"nothing")
     with pytest.raises(CosegError, match=r"a\.nii\.gz cannot be read as a volume"):

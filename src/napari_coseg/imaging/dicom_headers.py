@@ -6,6 +6,7 @@ a patient can go from a file to a layer, a log or a message. Tags: DICOM PS3.6.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -36,7 +37,6 @@ _NO_PICTURES = (
     "1.2.840.10008.5.1.4.1.1.481.5",
 )
 _CODE = re.compile(r"[A-Z]{2,8}")
-_UID = re.compile(r"[0-9.]{1,64}")
 
 
 class DamagedDicom(CosegError):
@@ -52,7 +52,8 @@ class PlaneHeader:
     path : Path
         Where it is; left out of what is printed, since names of files can name a patient.
     series, picture : str
-        Identifiers; used to tell files apart, and given to nobody.
+        Hashes of identifiers, whatever those look like; empty without one. They tell files apart,
+        and are given to nobody.
     number : int or None
         Of the series.
     part : tuple of int
@@ -153,8 +154,8 @@ def read_header(path: Path) -> PlaneHeader:
     modality = _matching(_CODE, _tag(reader, "0008|0060"))
     return PlaneHeader(
         path=path,
-        series=_matching(_UID, _tag(reader, "0020|000e")),
-        picture=_matching(_UID, _tag(reader, "0008|0018")),
+        series=_hash(_tag(reader, "0020|000e")),
+        picture=_hash(_tag(reader, "0008|0018")),
         number=_whole(_tag(reader, "0020|0011")),
         part=tuple(_whole(_tag(reader, t)) or 0 for t in ("0020|0012", "0020|0100", "0018|0086")),
         modality=modality,
@@ -176,6 +177,11 @@ def _tag(reader: Any, tag: str) -> str:
 
 def _matching(form: re.Pattern[str], text: str) -> str:
     return text if form.fullmatch(text) else ""
+
+
+def _hash(text: str) -> str:
+    # Anonymisers write identifiers of any form.
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() if text else ""
 
 
 def _whole(text: str) -> int | None:

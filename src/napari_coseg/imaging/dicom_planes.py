@@ -71,10 +71,10 @@ def parted(headers: Sequence[PlaneHeader]) -> list[list[PlaneHeader]]:
         group = groups.setdefault(key, [])
         for members in group:
             if _alike(next(iter(members.values())), header):
-                members.setdefault(header.picture or number, header)
+                members.setdefault(_identity(header, number), header)
                 break
         else:
-            group.append({header.picture or number: header})
+            group.append({_identity(header, number): header})
     found = []
     for group in groups.values():
         for members in group:
@@ -188,6 +188,12 @@ def _axes(
     down = down - (down @ across) * across
     down = down / np.linalg.norm(down)
     return across, down, np.cross(across, down)
+
+
+def _identity(header: PlaneHeader, number: int) -> object:
+    """Return what copies of a picture have in common; its place too, for anonymisers that give all
+    pictures one identifier."""
+    return (header.picture, header.position, header.part) if header.picture else number
 
 
 def _alike(one: PlaneHeader, other: PlaneHeader) -> bool:
