@@ -5,6 +5,7 @@ Nothing of a patient leaves this module: a series is known by its number, modali
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import psutil
 from napari_coseg.imaging.dicom_frames import frames_of
 from napari_coseg.imaging.dicom_headers import (
     DamagedDicom,
+    NoDicom,
     PlaneHeader,
     dicom_files,
     read_header,
@@ -120,22 +122,32 @@ class DicomFolder:
         return tuple(one for one in self.series if not one.problem)
 
 
-def list_series(folder: Path | str, progress: Progress | None = None) -> DicomFolder:
+def list_series(
+    folder: Path | str, progress: Progress | None = None, *, chosen: Path | None = None
+) -> DicomFolder:
     """List the series of a folder and the folders in it, from the headers of their files.
 
     Parameters
     ----------
     folder : Path or str
     progress : callable, optional
+    chosen : Path, optional
+        A picture in the folder: folders in it are not looked at, and where there are copies of the
+        picture, this is the one that counts.
 
     Raises
     ------
+    NoDicom
+        If there is no DICOM picture, none can be read, or there are very many files.
     CosegError
-        If there is no DICOM picture, or none can be read.
+        If there is no such folder.
     """
+    paths = dicom_files(Path(folder), below=chosen is None)
+    if chosen is not None:
+        paths = itertools.chain([chosen], (path for path in paths if path != chosen))
     headers: list[PlaneHeader] = []
     damaged = 0
-    for path in dicom_files(Path(folder)):
+    for path in paths:
         try:
             headers.append(read_header(path))
         except DamagedDicom:
@@ -143,9 +155,9 @@ def list_series(folder: Path | str, progress: Progress | None = None) -> DicomFo
         if progress is not None:
             progress(len(headers) + damaged, 0)
     if not headers and damaged:
-        raise CosegError(f"{_files(damaged)} damaged or cut off: copy the folder again.")
+        raise NoDicom(f"{_files(damaged)} damaged or cut off: copy the folder again.")
     if not headers:
-        raise CosegError("The folder holds no DICOM pictures: choose another one.")
+        raise NoDicom("The folder holds no DICOM pictures: choose another one.")
     found = [_series(group, damaged) for group in parted(headers)]
     found.sort(key=lambda one: (bool(one.problem), -one.planes * one.rows * one.columns))
     return DicomFolder(tuple(found), damaged)

@@ -43,6 +43,10 @@ class DamagedDicom(CosegError):
     """A DICOM picture that cannot be read."""
 
 
+class NoDicom(CosegError):
+    """A folder in which there is no DICOM series to be found."""
+
+
 @dataclass(frozen=True)
 class PlaneHeader:
     """One DICOM file.
@@ -92,23 +96,31 @@ class PlaneHeader:
     sloped: bool = False
 
 
-def dicom_files(folder: Path) -> Iterator[Path]:
-    """Yield the DICOM pictures of a folder and the folders in it, in the order of their names.
+def dicom_files(folder: Path, *, below: bool = True) -> Iterator[Path]:
+    """Yield the DICOM pictures of a folder, in the order of their names.
+
+    Parameters
+    ----------
+    folder : Path
+    below : bool
+        Whether to look into the folders in it.
 
     Raises
     ------
     CosegError
-        If the folder cannot be read, or holds very many files.
+        If there is no such folder.
+    NoDicom
+        If it holds very many files.
     """
     if not folder.is_dir():
         raise CosegError("That folder does not exist: choose one that holds DICOM files.")
     seen = 0
     for root, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(folders) if below else []
         for name in sorted(names):
             seen += 1
             if seen > MOST_FILES:
-                raise CosegError(
+                raise NoDicom(
                     f"The folder holds more than {MOST_FILES:,} files: choose the folder of one "
                     "patient or one series."
                 )
