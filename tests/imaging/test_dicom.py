@@ -286,6 +286,24 @@ def test_files_that_change_after_they_were_listed(tmp_path: Path) -> None:
         read_series(one)
 
 
+def test_more_than_the_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_dicom(tmp_path / "planes", head())
+    (tmp_path / "frames").mkdir()
+    frames(tmp_path / "frames" / "a.dcm")
+
+    class Memory:
+        available = 0
+
+    monkeypatch.setattr("psutil.virtual_memory", Memory)
+    # Two copies of 32 bits; of one file also what ITK holds of 64.
+    for name, most in (("planes", 8), ("frames", 24)):
+        Memory.available = most * head().size - 1
+        with pytest.raises(CosegError, match="GB of memory"):
+            read_dicom(tmp_path / name)
+        Memory.available += 1
+        assert read_dicom(tmp_path / name).voxels.dtype == np.int16
+
+
 def test_folders_without_dicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CosegError, match="no DICOM pictures"):
         read_dicom(tmp_path)

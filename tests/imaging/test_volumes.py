@@ -231,9 +231,7 @@ def test_spacing_that_is_missing_or_no_size(tmp_path: Path) -> None:
         assert path.name in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    "said", [b"spacings: nan nan nan", b"spacings: 0.4 0.5 nan"]
-)
+@pytest.mark.parametrize("said", [b"spacings: nan nan nan", b"spacings: 0.4 0.5 nan"])
 def test_spacings_of_nrrd_that_are_none(tmp_path: Path, said: bytes) -> None:
     """ITK takes 1 mm."""
     write(tmp_path / "a.nrrd", head())
@@ -253,7 +251,7 @@ def test_directions_of_nrrd_that_are_none(tmp_path: Path, part: bytes) -> None:
     write(tmp_path / "a.nrrd", head())
     directions = b"space directions: (0.4,0,0) (0,0.5,0) " + part + b"\n"
     path = patched(tmp_path / "a.nrrd", rb"space directions: .*\n", directions)
-    with pytest.raises(CosegError, match="how large a voxel|no numbers|as a volume"):
+    with pytest.raises(CosegError, match=r"how large a voxel|no numbers|as a volume"):
         read_volume(path)
 
 

@@ -159,8 +159,9 @@ def test_one_dicom_file_stands_for_its_series(tmp_path: Path) -> None:
     write_dicom(tmp_path / "below", head(), series=8)
     copy = tmp_path / "copy.dcm"
     copy.write_bytes(paths[3].read_bytes())
+    seen: list[int] = []
     for path in (paths[0], copy):
-        seen: list[int] = []
+        seen.clear()
         (choice,) = choices_at(path, lambda done, _: seen.append(done))
         assert choice.text.startswith("CT series 7: 6 axial")
         assert not choice.problem

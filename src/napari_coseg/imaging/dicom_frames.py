@@ -65,9 +65,7 @@ def frames_of(header: PlaneHeader) -> list[PlaneHeader]:
     if len(places) != header.frames or None in places:
         raise CosegError(_UNSURE.format("where each of them lies"))
     return [
-        replace(
-            header, frame=frame, frames=1, position=p, orientation=orientation, spacing=spacing
-        )
+        replace(header, frame=frame, frames=1, position=p, orientation=orientation, spacing=spacing)
         for frame, p in enumerate(places)
     ]
 

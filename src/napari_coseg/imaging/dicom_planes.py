@@ -191,8 +191,10 @@ def _axes(
 
 
 def _identity(header: PlaneHeader, number: int) -> object:
-    """Return what copies of a picture have in common; its place too, for anonymisers that give all
-    pictures one identifier."""
+    """Return what copies of a picture have in common.
+
+    Its place too: some anonymisers give all pictures one identifier.
+    """
     return (header.picture, header.position, header.part) if header.picture else number
 
 
