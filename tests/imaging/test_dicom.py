@@ -386,6 +386,38 @@ def test_frames_are_sorted_by_their_places(
     assert volume.grid.superior == 1
 
 
+@pytest.mark.parametrize("kind", [b"2.1", b"2.2", b"4.1", b"4.4", b"130"])
+def test_the_slope_of_all_frames(tmp_path: Path, kind: bytes) -> None:
+    frames(tmp_path / "a.dcm")
+    raw = (tmp_path / "a.dcm").read_bytes()
+    for old, new in (
+        (b"\x28\x00\x53\x10\x02\x00\x00\x001 ", b"\x28\x00\x53\x10\x02\x00\x00\x002 "),
+        (b"\x28\x00\x52\x10\x02\x00\x00\x000 ", b"\x28\x00\x52\x10\x02\x00\x00\x00-7"),
+    ):
+        assert raw.count(old) == 1
+        raw = raw.replace(old, new)
+    raw = raw.replace(b"5.1.4.1.1.2.1\0", b"5.1.4.1.1." + kind + b"\0")
+    (tmp_path / "a.dcm").write_bytes(raw)
+    np.testing.assert_array_equal(read_dicom(tmp_path).voxels, 2 * head() - 7)
+
+
+@pytest.mark.parametrize("last", [b"1     ", b"2     "])
+def test_slopes_of_each_frame(tmp_path: Path, last: bytes) -> None:
+    """One place, the distance, and six slopes, which are the same or not."""
+    frames(tmp_path / "a.dcm")
+    first, place, *others = (tmp_path / "a.dcm").read_bytes().split(PLACE)
+    slope = b"\x28\x00\x53\x10\x06\x00\x00\x00"
+    raw = first + PLACE + place
+    for other in others:
+        raw += slope + (last if other is others[-1] else b"1     ") + other[6:]
+    (tmp_path / "a.dcm").write_bytes(raw)
+    if last == b"1     ":
+        np.testing.assert_array_equal(read_dicom(tmp_path).voxels, head())
+        return
+    with pytest.raises(CosegError, match="do not say clearly what their grey values are"):
+        read_dicom(tmp_path)
+
+
 def test_a_frame_is_missing(tmp_path: Path) -> None:
     frames(tmp_path / "a.dcm", [3, 5, 9, 11, 13, 15])
     volume = read_dicom(tmp_path)
@@ -419,7 +451,7 @@ def test_frames_that_do_not_say_enough(tmp_path: Path) -> None:
         (told, between, b"\x18\x00\x89\x00\x02\x00\x00\x00", "where each of them lies"),
         (whole, PLACE, one_place[1], "where each of them lies"),
         # Two slopes, 1 and 2.
-        (whole, between, b"\x28\x00\x53\x10\x02\x00\x00\x00", "a slope each"),
+        (whole, between, b"\x28\x00\x53\x10\x02\x00\x00\x00", "what their grey values are"),
         (whole, b"\x28\x00\x30\x00\x06", b"\x28\x00\x31\x00\x06", "how large a pixel is"),
         # An object of whose frames ITK does not take the slope.
         (whole, b"5.1.4.1.1.2.1\0", b"5.1.4.1.1.7.3\0", "what their grey values are"),

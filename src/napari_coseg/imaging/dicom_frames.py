@@ -19,10 +19,10 @@ from napari_coseg.types import CosegError
 _POSITION, _ORIENTATION, _SPACING = (0x20, 0x32), (0x20, 0x37), (0x28, 0x30)
 _INTERCEPT, _SLOPE, _BETWEEN = (0x28, 0x1052), (0x28, 0x1053), (0x18, 0x88)
 _PIXELS = re.compile(rb"\xe0\x7f\x10\x00(?:O[BW]\0\0|.{4})", re.DOTALL)
-#: Objects of whose frames ITK takes the slope and intercept: enhanced CT, MR and PET, and those
-#: that were converted to them.
+#: Objects of whose frames ITK takes the slope and intercept: enhanced CT, MR and PET, and CT
+#: and MR that were converted to them.
 _ENHANCED = re.compile(
-    rb"\x08\x00\x16\x00(?:UI..|.{4})1\.2\.840\.10008\.5\.1\.4\.1\.1\.(?:2\.1|2\.2|4\.1|4\.4|128\.1|130)\0",
+    rb"\x08\x00\x16\x00(?:UI..|.{4})1\.2\.840\.10008\.5\.1\.4\.1\.1\.(?:2\.1|2\.2|4\.1|4\.4|130)\0",
     re.DOTALL,
 )
 _UNSURE = (
@@ -50,7 +50,7 @@ def frames_of(header: PlaneHeader) -> list[PlaneHeader]:
         raise CosegError(_UNSURE.format("how large a pixel is and how they are turned"))
     slopes, intercepts = found[_SLOPE], found[_INTERCEPT]
     if (slopes or intercepts) and (_one(slopes, 1) is None or _one(intercepts, 1) is None):
-        raise CosegError(_UNSURE.format("what their grey values are, with a slope each"))
+        raise CosegError(_UNSURE.format("what their grey values are"))
     places = [numbers(text, 3) for text in found[_POSITION]]
     if header.position is not None and len(places) == header.frames + 1:
         # That of the file comes first.
@@ -89,8 +89,10 @@ def _elements(header: PlaneHeader) -> dict[tuple[int, int], list[str]]:
                     length = int.from_bytes(match[1] or match[2], "little")
                     value = data[match.end() : match.end() + min(length, 128)]
                     found[tag].append(value.decode("latin-1").strip(" \0"))
-            nested = len(found[_SLOPE]) > (1 if header.sloped else 0)
-            if nested and _ENHANCED.search(data, 0, end) is None:
+            # For all frames, or for each; then ITK takes the first.
+            nested = len(found[_SLOPE]) - int(header.sloped)
+            enhanced = _ENHANCED.search(data, 0, end) is not None
+            if nested not in ((0, 1, header.frames) if enhanced else (0,)):
                 raise CosegError(_UNSURE.format("what their grey values are"))
     except (OSError, ValueError):
         raise CosegError(
