@@ -11,6 +11,7 @@ import pytest
 import SimpleITK
 
 from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.datasets.volume_planes import read_label_plane
 from napari_coseg.types import CosegError
 
 SHAPE = (5, 12, 16)
@@ -123,6 +124,55 @@ def test_labels_on_another_grid(tmp_path: Path, shape: tuple[int, ...]) -> None:
     dataset = FolderDataset(about(tmp_path))
     with pytest.raises(CosegError, match=r"instances/b\.nii\.gz .*(grid|axes)"):
         dataset.read(dataset.items[0])
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".nrrd"])
+def test_labels_that_lie_elsewhere(tmp_path: Path, suffix: str) -> None:
+    """As many voxels, but not the same ones."""
+    write(tmp_path / "images" / f"b{suffix}", volume())
+    path = tmp_path / "instances" / f"b{suffix}"
+    write(path, labels())
+    whole = SimpleITK.ReadImage(str(path))
+    for number, (change, said) in enumerate(
+        (
+            (lambda image: image.SetDirection((-1, 0, 0, 0, 1, 0, 0, 0, 1)), "axes run"),
+            (lambda image: image.SetOrigin((0, 0, 4)), "4 mm elsewhere"),
+            (lambda image: image.SetSpacing((0.4, 0.4, 1.0)), "its voxels are 1 x 0.4 x 0.4 mm"),
+        )
+    ):
+        other = SimpleITK.Image(whole)
+        change(other)
+        folder = tmp_path / f"set{number}"
+        write(folder / "images" / f"b{suffix}", volume())
+        (folder / "instances").mkdir()
+        SimpleITK.WriteImage(other, str(folder / "instances" / f"b{suffix}"))
+        dataset = FolderDataset(about(folder))
+        with pytest.raises(CosegError, match=f"not on the grid of its image: .*{said}"):
+            dataset.read(dataset.items[0])
+
+
+def test_labels_that_do_not_say_where_they_lie(tmp_path: Path) -> None:
+    write(tmp_path / "images" / "b.nrrd", volume())
+    path = tmp_path / "instances" / "b.nrrd"
+    write(path, labels())
+    raw = path.read_bytes()
+    start, end = raw.index(b"space directions"), raw.index(b"kinds")
+    path.write_bytes(raw[:start] + raw[end:])
+    dataset = FolderDataset(about(tmp_path))
+    read = dataset.read(dataset.items[2])
+    assert read.instances is not None
+    assert (read.instances == labels()[2]).all()
+
+
+def test_drafts_of_a_real_head(shared_data: Path) -> None:
+    folder = shared_data / "ct_head"
+    if not folder.is_dir():
+        pytest.skip("no real head CT on this machine")
+    image = folder / "cthead_ct.nii.gz"
+    drafts = sorted(folder.glob("cthead_draft_*.nii.gz"))
+    assert drafts
+    for draft in drafts:
+        assert read_label_plane(draft, 60, image).shape == (256, 256)
 
 
 @pytest.mark.parametrize("shape", [(12, 16), (2, 5, 12, 16)])

@@ -166,6 +166,24 @@ def test_copies_and_points_in_time(tmp_path: Path) -> None:
         read_dicom(folder)
 
 
+def test_one_identifier_for_all_pictures(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a", head(), tags={"0008|0018": "1.2.3"})
+    write_dicom(tmp_path / "copy", head(), tags={"0008|0018": "1.2.3"})
+    volume = read_dicom(tmp_path)
+    np.testing.assert_array_equal(volume.voxels, head())
+    assert not volume.notes
+
+
+def test_identifiers_of_another_form(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_dicom(tmp_path / name, head(), tags={"0020|000e": f"1.2.{name}", "0008|0018": ""})
+    found = list_series(tmp_path)
+    assert [one.planes for one in found.volumes] == [6, 6]
+    for one in found.volumes:
+        np.testing.assert_array_equal(read_series(one).voxels, head())
+        assert "first" not in repr(one)
+
+
 def patch(folder: Path, old: bytes, new: bytes) -> None:
     """Change bytes in every file: the writer would not write what is wrong."""
     assert len(old) == len(new)
@@ -187,6 +205,26 @@ def test_series_that_are_no_volume(tmp_path: Path, changed: dict[str, object], s
     write_dicom(tmp_path, head(), **changed)  # type: ignore[arg-type]
     with pytest.raises(CosegError, match=said):
         read_dicom(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"normal": (0, math.tan(math.radians(1.1)), 1)}, "tilted gantry"),
+        ({"places": np.cumsum([1.9] * 20 + [2.1] * 20)}, "uneven distances, up to 1.95 mm"),
+    ],
+)
+def test_small_steps_that_add_up(tmp_path: Path, changed: dict[str, object], said: str) -> None:
+    write_dicom(tmp_path, head(40, 4, 4), **changed)  # type: ignore[arg-type]
+    with pytest.raises(CosegError, match=said):
+        read_dicom(tmp_path)
+
+
+def test_planes_that_are_a_little_off(tmp_path: Path) -> None:
+    """Less than half a pixel: decimals, and a table that sags."""
+    places = 2 * np.arange(40) + 0.05 * np.sin(np.arange(40))
+    write_dicom(tmp_path, head(40, 4, 4), places=places, normal=(0, 0.001, 1))
+    np.testing.assert_array_equal(read_dicom(tmp_path).voxels, head(40, 4, 4))
 
 
 @pytest.mark.parametrize(
@@ -248,6 +286,24 @@ def test_files_that_change_after_they_were_listed(tmp_path: Path) -> None:
         read_series(one)
 
 
+def test_more_than_the_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_dicom(tmp_path / "planes", head())
+    (tmp_path / "frames").mkdir()
+    frames(tmp_path / "frames" / "a.dcm")
+
+    class Memory:
+        available = 0
+
+    monkeypatch.setattr("psutil.virtual_memory", Memory)
+    # Two copies of 32 bits; of one file also what ITK holds of 64.
+    for name, most in (("planes", 8), ("frames", 24)):
+        Memory.available = most * head().size - 1
+        with pytest.raises(CosegError, match="GB of memory"):
+            read_dicom(tmp_path / name)
+        Memory.available += 1
+        assert read_dicom(tmp_path / name).voxels.dtype == np.int16
+
+
 def test_folders_without_dicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CosegError, match="no DICOM pictures"):
         read_dicom(tmp_path)
@@ -285,6 +341,125 @@ def test_one_file_with_many_planes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume.voxels, head())
     assert volume.grid.spacing == pytest.approx((2, 0.5, 0.4))
     assert volume.grid.origin == pytest.approx((1, 2, 3))
+
+
+PLACE = b"\x20\x00\x32\x00\x06\x00\x00\x00"
+
+
+def frames(path: Path, places: list[int] | None = None, *, compressed: bool = False) -> None:
+    """Write a file of six frames, 2 mm apart, and have them say that they lie elsewhere."""
+    made = SimpleITK.GetImageFromArray(head())
+    made.SetSpacing((0.4, 0.5, 2.0))
+    made.SetOrigin((1, 2, 3))
+    made.SetMetaData("0008|0060", "CT")
+    writer = SimpleITK.ImageFileWriter()
+    writer.SetFileName(str(path))
+    writer.SetUseCompression(compressed)
+    writer.Execute(made)
+    # Packed pixels go with types that are written out.
+    mark = PLACE.replace(b"\x06\x00\x00\x00", b"DS\x06\x00") if compressed else PLACE
+    parts = path.read_bytes().split(mark)
+    assert len(parts) == 7
+    for number, place in enumerate(places or []):
+        parts[number + 1] = f"1\\2\\{place}".ljust(6).encode() + parts[number + 1][6:]
+    path.write_bytes(mark.join(parts))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    ("places", "order"),
+    [
+        ([3, 5, 7, 9, 11, 13], [0, 1, 2, 3, 4, 5]),
+        ([13, 11, 9, 7, 5, 3], [5, 4, 3, 2, 1, 0]),
+        ([5, 3, 13, 9, 7, 11], [1, 0, 4, 3, 5, 2]),
+    ],
+)
+def test_frames_are_sorted_by_their_places(
+    tmp_path: Path, places: list[int], order: list[int], compressed: bool
+) -> None:
+    frames(tmp_path / "a.dcm", places, compressed=compressed)
+    (one,) = list_series(tmp_path).series
+    assert one.description == "CT: 6 axial planes of 12 x 16, 2 x 0.5 x 0.4 mm"
+    volume = read_series(one)
+    np.testing.assert_array_equal(volume.voxels, head()[order])
+    assert volume.grid.origin == (1, 2, 3)
+    assert volume.grid.superior == 1
+
+
+@pytest.mark.parametrize("kind", [b"2.1", b"2.2", b"4.1", b"4.4", b"130"])
+def test_the_slope_of_all_frames(tmp_path: Path, kind: bytes) -> None:
+    frames(tmp_path / "a.dcm")
+    raw = (tmp_path / "a.dcm").read_bytes()
+    for old, new in (
+        (b"\x28\x00\x53\x10\x02\x00\x00\x001 ", b"\x28\x00\x53\x10\x02\x00\x00\x002 "),
+        (b"\x28\x00\x52\x10\x02\x00\x00\x000 ", b"\x28\x00\x52\x10\x02\x00\x00\x00-7"),
+    ):
+        assert raw.count(old) == 1
+        raw = raw.replace(old, new)
+    raw = raw.replace(b"5.1.4.1.1.2.1\0", b"5.1.4.1.1." + kind + b"\0")
+    (tmp_path / "a.dcm").write_bytes(raw)
+    np.testing.assert_array_equal(read_dicom(tmp_path).voxels, 2 * head() - 7)
+
+
+@pytest.mark.parametrize("last", [b"1     ", b"2     "])
+def test_slopes_of_each_frame(tmp_path: Path, last: bytes) -> None:
+    """One place, the distance, and six slopes, which are the same or not."""
+    frames(tmp_path / "a.dcm")
+    first, place, *others = (tmp_path / "a.dcm").read_bytes().split(PLACE)
+    slope = b"\x28\x00\x53\x10\x06\x00\x00\x00"
+    raw = first + PLACE + place
+    for other in others:
+        raw += slope + (last if other is others[-1] else b"1     ") + other[6:]
+    (tmp_path / "a.dcm").write_bytes(raw)
+    if last == b"1     ":
+        np.testing.assert_array_equal(read_dicom(tmp_path).voxels, head())
+        return
+    with pytest.raises(CosegError, match="do not say clearly what their grey values are"):
+        read_dicom(tmp_path)
+
+
+def test_a_frame_is_missing(tmp_path: Path) -> None:
+    frames(tmp_path / "a.dcm", [3, 5, 9, 11, 13, 15])
+    volume = read_dicom(tmp_path)
+    np.testing.assert_array_equal(volume.voxels[[0, 1, 3, 4, 5, 6]], head())
+    assert "A plane is missing between plane 1 and plane 3" in volume.notes[0]
+
+
+def test_frames_that_are_no_volume(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    for places, said in (
+        ([3, 5, 7, 3, 5, 7], "several pictures at one place"),
+        ([3, 5, 7, 40, 42, 44], "uneven distances|are missing"),
+    ):
+        frames(path, places)
+        with pytest.raises(CosegError, match=said):
+            read_dicom(tmp_path)
+
+
+def test_frames_that_do_not_say_enough(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    between = b"\x18\x00\x88\x00\x02\x00\x00\x00"
+    one_place = (PLACE, PLACE.replace(b"\x32", b"\x33"), 5)
+    frames(path)
+    whole = path.read_bytes()
+    # Distance and one place are enough.
+    path.write_bytes(whole[::-1].replace(one_place[0][::-1], one_place[1][::-1], 5)[::-1])
+    np.testing.assert_array_equal(read_dicom(tmp_path).voxels, head())
+    assert read_dicom(tmp_path).grid.spacing == pytest.approx((2, 0.5, 0.4))
+    told = path.read_bytes()
+    for raw, old, new, said in (
+        (told, between, b"\x18\x00\x89\x00\x02\x00\x00\x00", "where each of them lies"),
+        (whole, PLACE, one_place[1], "where each of them lies"),
+        # Two slopes, 1 and 2.
+        (whole, between, b"\x28\x00\x53\x10\x02\x00\x00\x00", "what their grey values are"),
+        (whole, b"\x28\x00\x30\x00\x06", b"\x28\x00\x31\x00\x06", "how large a pixel is"),
+        # An object of whose frames ITK does not take the slope.
+        (whole, b"5.1.4.1.1.2.1\0", b"5.1.4.1.1.7.3\0", "what their grey values are"),
+    ):
+        assert old in raw
+        path.write_bytes(raw.replace(old, new))
+        with pytest.raises(CosegError, match=f"do not say clearly .*{said}.*NIfTI"):
+            read_dicom(tmp_path)
 
 
 def test_nothing_of_the_patient_comes_out(

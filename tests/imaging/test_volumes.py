@@ -231,6 +231,54 @@ def test_spacing_that_is_missing_or_no_size(tmp_path: Path) -> None:
         assert path.name in str(raised.value)
 
 
+@pytest.mark.parametrize("said", [b"spacings: nan nan nan", b"spacings: 0.4 0.5 nan"])
+def test_spacings_of_nrrd_that_are_none(tmp_path: Path, said: bytes) -> None:
+    """ITK takes 1 mm."""
+    write(tmp_path / "a.nrrd", head())
+    path = patched(tmp_path / "a.nrrd", rb"space: .*\n", b"")
+    path = patched(path, rb"space origin: .*\n", b"")
+    whole = path.read_bytes()
+    patched(path, rb"space directions: .*\n", b"spacings: 0.4 0.5 2\n")
+    assert read_volume(path).grid.spacing == (2, 0.5, 0.4)
+    path.write_bytes(whole)
+    patched(path, rb"space directions: .*\n", said + b"\n")
+    with pytest.raises(CosegError, match="how large a voxel"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("part", [b"none", b"(nan,nan,nan)"])
+def test_directions_of_nrrd_that_are_none(tmp_path: Path, part: bytes) -> None:
+    write(tmp_path / "a.nrrd", head())
+    directions = b"space directions: (0.4,0,0) (0,0.5,0) " + part + b"\n"
+    path = patched(tmp_path / "a.nrrd", rb"space directions: .*\n", directions)
+    with pytest.raises(CosegError, match=r"how large a voxel|no numbers|as a volume"):
+        read_volume(path)
+
+
+def test_names_of_files_of_voxels(tmp_path: Path) -> None:
+    write(tmp_path / "a.mhd", head())
+    text = (tmp_path / "a.mhd").read_bytes()
+    stored = (tmp_path / "a.raw").read_bytes()
+    assert text.count(b"a.raw") == 1
+    (tmp_path / "Lister.raw").write_bytes(stored)
+    (tmp_path / "a.mhd").write_bytes(text.replace(b"a.raw", b"Lister.raw"))
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.mhd").voxels, head())
+    for name in ("LIST", "list 2", "a%03d.raw"):
+        (tmp_path / "a.mhd").write_bytes(text.replace(b"a.raw", name.encode()))
+        with pytest.raises(CosegError, match="spread over several files"):
+            read_volume(tmp_path / "a.mhd")
+
+
+def test_plain_nifti_that_is_named_as_packed(tmp_path: Path) -> None:
+    voxels = head().astype(np.float32)
+    voxels[1, 2, 3] = np.nan
+    write(tmp_path / "a.nii", voxels)
+    volume = read_volume((tmp_path / "a.nii").rename(tmp_path / "a.nii.gz"))
+    assert "has 1 voxels that are no numbers" in volume.notes[0]
+    voxels[1, 2, 3] = -1000
+    np.testing.assert_array_equal(volume.voxels, voxels)
+
+
 def test_axes_that_are_not_at_right_angles(tmp_path: Path) -> None:
     shear = (0.4, 0.2, 0, 0, 0, 0.5, 0, 0, 0, 0, 2, 0)
     path = nifti(tmp_path / "a.nii", 280, "12f", *shear)
@@ -315,6 +363,24 @@ def test_files_that_are_no_volume(tmp_path: Path) -> None:
     patched(tmp_path / "l.mhd", rb"ElementDataFile = .*", b"ElementDataFile = LIST\na.raw")
     with pytest.raises(CosegError, match="spread over several files"):
         read_volume(tmp_path / "l.mhd")
+
+
+@pytest.mark.parametrize("name", ["z.MHA", "X.NII.GZ", "Y.NII", "y.Mha", "a.NRRD"])
+def test_endings_in_capitals(tmp_path: Path, name: str) -> None:
+    grid = VolumeGrid(head().shape, (2.0, 0.5, 0.4))
+    write_labels(tmp_path / name, head() > 0, grid)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    np.testing.assert_array_equal(read_label_volume(tmp_path / name).voxels, head() > 0)
+
+
+def test_endings_that_itk_does_not_take(tmp_path: Path) -> None:
+    grid = VolumeGrid(head().shape, (2.0, 0.5, 0.4))
+    with pytest.raises(CosegError, match="use small ones"):
+        write_labels(tmp_path / "a.nii.GZ", head() > 0, grid)
+    assert not [*tmp_path.iterdir()]
+    write_labels(tmp_path / "a.nii.gz", head() > 0, grid)
+    with pytest.raises(CosegError, match="use small ones"):
+        read_volume((tmp_path / "a.nii.gz").rename(tmp_path / "A.Nii.gz"))
 
 
 def test_labels_are_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from napari_coseg.imaging.windows import (
@@ -42,6 +43,22 @@ def test_automatic_window_does_not_look_at_padding() -> None:
     # One dark voxel is no padding, and does not move the window either.
     values[0, 0, 0] = -1e6
     assert automatic_window(values) == pytest.approx(inside, abs=5)
+
+
+def test_automatic_window_does_not_load_all() -> None:
+    class Lazy:
+        """Gives what is asked for, and never all of it."""
+
+        shape = (200, 200, 200)
+
+        def __getitem__(self, asked: tuple[slice, ...]) -> npt.NDArray[np.float64]:
+            assert all(part.step > 1 for part in asked)
+            lengths = [len(range(*part.indices(200))) for part in asked]
+            return np.linspace(0, 1000, lengths[0])[:, None, None] + np.zeros(lengths)
+
+    low, high = automatic_window(Lazy())
+    assert 0 <= low < 20
+    assert 980 < high <= 1000
 
 
 def test_automatic_window_of_odd_volumes() -> None:

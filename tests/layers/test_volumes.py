@@ -17,10 +17,11 @@ from napari_coseg.imaging.windows import automatic_window
 from napari_coseg.layers.drawing import objects_layer
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.reading import get_reader
+from napari_coseg.layers.volume_choices import choices_at
 from napari_coseg.layers.volume_files import write_label_volume
 from napari_coseg.layers.volume_layers import grid_in, unit_in
 from napari_coseg.types import CosegError
-from tests.imaging.volume_files import DIRECTIONS, head, write
+from tests.imaging.volume_files import DIRECTIONS, head, write, write_dicom
 
 
 def read(path: Path) -> Layer:
@@ -115,6 +116,32 @@ def test_labels_that_napari_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not (tmp_path / "b.mha").exists()
 
 
+def test_layers_that_are_not_where_the_volume_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = ViewerModel()
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    path = tmp_path / "head.mha"
+    write(path, head())
+    image = read(path)
+    # A projection that kept what the volume knows.
+    viewer.add_layer(Image(head().max(0), scale=image.scale[1:], metadata=image.metadata))
+    painted = np.ones(head().shape, np.uint8)
+    with pytest.raises(CosegError, match="no open volume"):
+        save(tmp_path / "a.mha", Labels(painted, scale=image.scale))
+    viewer.add_layer(image)
+    for moved in (
+        {"translate": (0, 3, 0)},
+        {"rotate": (0, 0, 20)},
+        {"shear": (0.2, 0, 0)},
+        {"affine": np.diag((1, 1, 2, 1))},
+    ):
+        with pytest.raises(CosegError, match="no open volume"):
+            save(tmp_path / "a.mha", Labels(painted, scale=image.scale, **moved))
+    save(tmp_path / "a.mha", Labels(painted, scale=image.scale))
+    check_on(tmp_path / "a.mha", path, painted)
+
+
 def test_bad_files_are_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").write_bytes(b"nothing")
     with pytest.raises(CosegError, match=r"a\.nii\.gz cannot be read as a volume"):
@@ -125,6 +152,50 @@ def test_folders_are_not_claimed(tmp_path: Path) -> None:
     manager = npe2.PluginManager.instance()
     ours = [r for r in manager.iter_compatible_readers([str(tmp_path)])]
     assert not [r for r in ours if r.command.startswith("napari-coseg")]
+
+
+def test_one_dicom_file_stands_for_its_series(tmp_path: Path) -> None:
+    paths = write_dicom(tmp_path, head())
+    write_dicom(tmp_path / "below", head(), series=8)
+    copy = tmp_path / "copy.dcm"
+    copy.write_bytes(paths[3].read_bytes())
+    seen: list[int] = []
+    for path in (paths[0], copy):
+        seen.clear()
+        (choice,) = choices_at(path, lambda done, _: seen.append(done))
+        assert choice.text.startswith("CT series 7: 6 axial")
+        assert not choice.problem
+        # What lies in folders below is not looked at.
+        assert seen[-1] == 7
+    copy.write_bytes(paths[3].read_bytes()[:-200])
+    with pytest.raises(CosegError, match="damaged or cut off: copy it again"):
+        choices_at(copy)
+    copy.write_bytes(b"")
+    with pytest.raises(CosegError, match="neither a volume"):
+        choices_at(copy)
+
+
+def test_looking_can_be_stopped(tmp_path: Path) -> None:
+    write_dicom(tmp_path, head())
+    write(tmp_path / "a.mha", head())
+
+    def stop(done: int, total: int) -> None:
+        raise CosegError("stopped")
+
+    with pytest.raises(CosegError, match="stopped"):
+        choices_at(tmp_path, stop)
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    folder = tmp_path / "DOE JANE"
+    folder.mkdir()
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(CosegError, match="folder cannot be read") as raised:
+        choices_at(folder)
+    assert "DOE" not in str(raised.value)
 
 
 def test_a_real_head(shared_data: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_coseg.imaging.volumes import as_ids, read_info, read_voxels
+from napari_coseg.imaging.volume_grid import VolumeGrid, sides
+from napari_coseg.imaging.volumes import as_ids, read_grid, read_info, read_voxels
 from napari_coseg.imaging.windows import apply_window
 from napari_coseg.types import CosegError
 
@@ -20,6 +21,8 @@ _KEPT = 4
 #: of the volume is black or white.
 _PERCENTILES = (0.5, 99.5)
 _reading = Lock()
+#: Voxels, their own window, and where they lie, as far as the file says.
+_Read = tuple[npt.NDArray[Any], tuple[float, float], VolumeGrid | None]
 
 
 def count_planes(path: Path) -> int:
@@ -54,7 +57,7 @@ def read_plane(path: Path, plane: int, window: tuple[float, ...] | None) -> npt.
     CosegError
         If the file cannot be read.
     """
-    volume, found = _volume(path)
+    volume, found, _ = _volume(path)
     low, high = window if window is not None else found
     eight = apply_window(volume[plane], (low, high))
     return np.repeat(eight[..., None], 3, axis=2)
@@ -76,30 +79,33 @@ def read_label_plane(path: Path, plane: int, image: Path) -> npt.NDArray[Any]:
     CosegError
         If the file cannot be read, has other values than ids, or is not on the image's grid.
     """
-    volume, _ = _volume(path)
-    expected = _volume(image)[0].shape
-    if volume.shape != expected:
+    volume, _, grid = _volume(path)
+    pixels, _, expected = _volume(image)
+    different = ""
+    if volume.shape != pixels.shape:
+        different = f"it has {sides(volume.shape)} voxels and not {sides(pixels.shape)}"
+    elif grid is not None and expected is not None:
+        # A file that does not say where it lies may be right.
+        different = expected.difference(grid)
+    if different:
         raise CosegError(
-            f"{path} is not on the grid of its image: it has {_sides(volume.shape)} voxels and the "
-            f"image {_sides(expected)}."
+            f"{path} is not on the grid of its image: {different}; resample the labels to the "
+            "image."
         )
     return as_ids(path, volume[plane])
 
 
-def _sides(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def _volume(path: Path) -> tuple[npt.NDArray[Any], tuple[float, float]]:
+def _volume(path: Path) -> _Read:
     # Threads that look at planes of one volume shall not each read all of it.
     with _reading:
         return _read(path)
 
 
 @lru_cache(maxsize=_KEPT)
-def _read(path: Path) -> tuple[npt.NDArray[Any], tuple[float, float]]:
+def _read(path: Path) -> _Read:
     array = read_voxels(path)
+    grid = read_grid(path)
     if np.issubdtype(array.dtype, np.floating):
         array = np.nan_to_num(array)
     low, high = np.percentile(array[:: max(1, len(array) // 32)], _PERCENTILES)
-    return array, (float(low), float(high))
+    return array, (float(low), float(high)), grid

@@ -5,6 +5,7 @@ Nothing of a patient leaves this module: a series is known by its number, modali
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,14 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from napari_coseg.imaging.dicom_frames import frames_of
 from napari_coseg.imaging.dicom_headers import (
     DamagedDicom,
+    NoDicom,
     PlaneHeader,
     dicom_files,
     read_header,
 )
-from napari_coseg.imaging.dicom_planes import Arrangement, arranged, parted
-from napari_coseg.imaging.simple_itk import dtype_of, grid_of, itk
+from napari_coseg.imaging.dicom_planes import arranged, parted
+from napari_coseg.imaging.simple_itk import dtype_of, itk
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volumes import RAW, Volume
 from napari_coseg.imaging.windows import HOUNSFIELD
@@ -33,6 +36,9 @@ Progress = Callable[[int, int], None]
 
 _PLANES = {"S": "axial", "I": "axial", "A": "coronal", "P": "coronal"}
 _NARROW = np.iinfo(np.int16)
+# Bytes a voxel at most: two copies of 32 bits, when the type changes on the way. Of a file with
+# many frames ITK's image and its copy too, both of 64 bits.
+_PLANES_BYTES, _FRAMES_BYTES = 8, 24
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class DicomSeries:
     notes: tuple[str, ...]
     problem: str
     _files: tuple[Path, ...] = field(repr=False)
+    _frames: tuple[int, ...] = field(repr=False)
     _indices: tuple[int, ...] = field(repr=False)
 
     @property
@@ -115,22 +122,32 @@ class DicomFolder:
         return tuple(one for one in self.series if not one.problem)
 
 
-def list_series(folder: Path | str, progress: Progress | None = None) -> DicomFolder:
+def list_series(
+    folder: Path | str, progress: Progress | None = None, *, chosen: Path | None = None
+) -> DicomFolder:
     """List the series of a folder and the folders in it, from the headers of their files.
 
     Parameters
     ----------
     folder : Path or str
     progress : callable, optional
+    chosen : Path, optional
+        A picture in the folder: folders in it are not looked at, and where there are copies of the
+        picture, this is the one that counts.
 
     Raises
     ------
+    NoDicom
+        If there is no DICOM picture, none can be read, or there are very many files.
     CosegError
-        If there is no DICOM picture, or none can be read.
+        If there is no such folder.
     """
+    paths = dicom_files(Path(folder), below=chosen is None)
+    if chosen is not None:
+        paths = itertools.chain([chosen], (path for path in paths if path != chosen))
     headers: list[PlaneHeader] = []
     damaged = 0
-    for path in dicom_files(Path(folder)):
+    for path in paths:
         try:
             headers.append(read_header(path))
         except DamagedDicom:
@@ -138,9 +155,9 @@ def list_series(folder: Path | str, progress: Progress | None = None) -> DicomFo
         if progress is not None:
             progress(len(headers) + damaged, 0)
     if not headers and damaged:
-        raise CosegError(f"{_files(damaged)} damaged or cut off: copy the folder again.")
+        raise NoDicom(f"{_files(damaged)} damaged or cut off: copy the folder again.")
     if not headers:
-        raise CosegError("The folder holds no DICOM pictures: choose another one.")
+        raise NoDicom("The folder holds no DICOM pictures: choose another one.")
     found = [_series(group, damaged) for group in parted(headers)]
     found.sort(key=lambda one: (bool(one.problem), -one.planes * one.rows * one.columns))
     return DicomFolder(tuple(found), damaged)
@@ -159,18 +176,15 @@ def read_series(series: DicomSeries, progress: Progress | None = None) -> Volume
     if series.grid is None:
         raise CosegError(f"{series.name} cannot be read as a volume. {series.problem}")
     grid = series.grid
-    needed, free = math.prod(grid.shape) * 6, psutil.virtual_memory().available
+    shared = len(set(series._files)) == 1
+    size = math.prod(grid.shape) * (_FRAMES_BYTES if shared else _PLANES_BYTES)
+    needed, free = size, psutil.virtual_memory().available
     if needed > free:
         raise CosegError(
             f"{series.name} needs {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are "
             "free: close other programs."
         )
-    if len(series._files) == 1:
-        voxels = _pixels(series._files[0])
-        if voxels.shape != grid.shape:
-            raise _changed()
-    else:
-        voxels = _stacked(series, grid, progress)
+    voxels = _stacked(series, grid, progress)
     return Volume(_narrowed(voxels), grid, series.unit, series.notes)
 
 
@@ -193,7 +207,7 @@ def _series(group: list[PlaneHeader], damaged: int) -> DicomSeries:
     first = group[0]
     problem, arrangement = "", None
     try:
-        arrangement = _frames(first) if first.frames > 1 else arranged(group)
+        arrangement = arranged(frames_of(first) if first.frames > 1 else group)
     except CosegError as error:
         problem = str(error)
     notes = arrangement.notes if arrangement is not None else ()
@@ -211,36 +225,31 @@ def _series(group: list[PlaneHeader], damaged: int) -> DicomSeries:
         notes=notes,
         problem=problem,
         _files=tuple(header.path for header in ordered),
+        _frames=tuple(header.frame for header in ordered),
         _indices=() if arrangement is None else arrangement.indices,
     )
 
 
-def _frames(header: PlaneHeader) -> Arrangement:
-    """Return the grid of a file that holds all planes, whose geometry GDCM gathers."""
-    reader = _reader(header.path)
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:
-        raise _changed() from None
-    grid = grid_of(reader)
-    if header.position is None and grid.origin == (0.0, 0.0, 0.0) and set(grid.spacing) == {1.0}:
-        # What GDCM says where a file says nothing.
-        raise CosegError("Its frames do not say where they lie: export it as single planes.")
-    return Arrangement(grid, (header,), (0,), ())
-
-
 def _stacked(series: DicomSeries, grid: VolumeGrid, progress: Progress | None) -> npt.NDArray[Any]:
     stack: npt.NDArray[Any] | None = None
-    for number, (path, index) in enumerate(zip(series._files, series._indices, strict=True)):
-        plane = _pixels(path)
-        if plane.shape != (1, *grid.shape[1:]):
+    frames: npt.NDArray[Any] | None = None
+    last: Path | None = None
+    ordered = zip(series._files, series._frames, series._indices, strict=True)
+    for number, (path, frame, index) in enumerate(ordered):
+        if path != last or frames is None:
+            frames, last = _pixels(path), path
+        if frame >= len(frames) or frames.shape[1:] != grid.shape[1:]:
             raise _changed()
+        plane = frames[frame]
+        if plane.dtype.kind == "f":
+            plane = plane.astype(np.float32, copy=False)
         if stack is None:
             stack = np.zeros(grid.shape, plane.dtype)
         elif np.result_type(stack, plane) != stack.dtype:
             # Planes may have slopes and signs of their own.
-            stack = stack.astype(np.result_type(stack, plane))
-        stack[index] = plane[0]
+            wider = np.result_type(stack, plane)
+            stack = stack.astype(np.float32 if wider.kind == "f" else wider, copy=False)
+        stack[index] = plane
         if progress is not None:
             progress(number + 1, len(series._files))
     assert stack is not None

@@ -6,6 +6,7 @@ a patient can go from a file to a layer, a log or a message. Tags: DICOM PS3.6.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -36,11 +37,14 @@ _NO_PICTURES = (
     "1.2.840.10008.5.1.4.1.1.481.5",
 )
 _CODE = re.compile(r"[A-Z]{2,8}")
-_UID = re.compile(r"[0-9.]{1,64}")
 
 
 class DamagedDicom(CosegError):
     """A DICOM picture that cannot be read."""
+
+
+class NoDicom(CosegError):
+    """A folder in which there is no DICOM series to be found."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ class PlaneHeader:
     path : Path
         Where it is; left out of what is printed, since names of files can name a patient.
     series, picture : str
-        Identifiers; used to tell files apart, and given to nobody.
+        Hashes of identifiers, whatever those look like; empty without one. They tell files apart,
+        and are given to nobody.
     number : int or None
         Of the series.
     part : tuple of int
@@ -68,6 +73,10 @@ class PlaneHeader:
         Of the first pixel, mm.
     orientation : tuple of six floats, or None
         Where the index of columns grows, then where that of rows does.
+    frame : int
+        Which one of its file.
+    sloped : bool
+        Whether the file as a whole has a slope.
     """
 
     path: Path = field(repr=False)
@@ -83,25 +92,35 @@ class PlaneHeader:
     spacing: tuple[float, ...] | None
     position: tuple[float, ...] | None
     orientation: tuple[float, ...] | None
+    frame: int = 0
+    sloped: bool = False
 
 
-def dicom_files(folder: Path) -> Iterator[Path]:
-    """Yield the DICOM pictures of a folder and the folders in it, in the order of their names.
+def dicom_files(folder: Path, *, below: bool = True) -> Iterator[Path]:
+    """Yield the DICOM pictures of a folder, in the order of their names.
+
+    Parameters
+    ----------
+    folder : Path
+    below : bool
+        Whether to look into the folders in it.
 
     Raises
     ------
     CosegError
-        If the folder cannot be read, or holds very many files.
+        If there is no such folder.
+    NoDicom
+        If it holds very many files.
     """
     if not folder.is_dir():
         raise CosegError("That folder does not exist: choose one that holds DICOM files.")
     seen = 0
     for root, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(folders) if below else []
         for name in sorted(names):
             seen += 1
             if seen > MOST_FILES:
-                raise CosegError(
+                raise NoDicom(
                     f"The folder holds more than {MOST_FILES:,} files: choose the folder of one "
                     "patient or one series."
                 )
@@ -147,8 +166,8 @@ def read_header(path: Path) -> PlaneHeader:
     modality = _matching(_CODE, _tag(reader, "0008|0060"))
     return PlaneHeader(
         path=path,
-        series=_matching(_UID, _tag(reader, "0020|000e")),
-        picture=_matching(_UID, _tag(reader, "0008|0018")),
+        series=_hash(_tag(reader, "0020|000e")),
+        picture=_hash(_tag(reader, "0008|0018")),
         number=_whole(_tag(reader, "0020|0011")),
         part=tuple(_whole(_tag(reader, t)) or 0 for t in ("0020|0012", "0020|0100", "0018|0086")),
         modality=modality,
@@ -157,9 +176,10 @@ def read_header(path: Path) -> PlaneHeader:
         rows=rows,
         columns=columns,
         frames=int(reader.GetSize()[2]) if len(reader.GetSize()) > 2 else 1,
-        spacing=_numbers(_tag(reader, "0028|0030"), 2),
-        position=_numbers(_tag(reader, "0020|0032"), 3),
-        orientation=_numbers(_tag(reader, "0020|0037"), 6),
+        spacing=numbers(_tag(reader, "0028|0030"), 2),
+        position=numbers(_tag(reader, "0020|0032"), 3),
+        orientation=numbers(_tag(reader, "0020|0037"), 6),
+        sloped=reader.HasMetaDataKey("0028|1053"),
     )
 
 
@@ -171,6 +191,11 @@ def _matching(form: re.Pattern[str], text: str) -> str:
     return text if form.fullmatch(text) else ""
 
 
+def _hash(text: str) -> str:
+    # Anonymisers write identifiers of any form.
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() if text else ""
+
+
 def _whole(text: str) -> int | None:
     try:
         return int(text)
@@ -178,7 +203,8 @@ def _whole(text: str) -> int | None:
         return None
 
 
-def _numbers(text: str, count: int) -> tuple[float, ...] | None:
+def numbers(text: str, count: int) -> tuple[float, ...] | None:
+    """Return the numbers of a value, None if there are not as many, or they are none."""
     try:
         values = tuple(float(value) for value in text.split("\\"))
     except ValueError:

@@ -23,6 +23,8 @@ _SAME_PLACE = 1e-3
 _UNEVEN = 0.1
 #: Planes may be shifted sideways by this part of a step before they count as tilted.
 _TILTED = 0.02
+#: No plane may lie further from its place in the grid than this part of a voxel's shortest side.
+_OFF = 0.5
 #: At most this part of a volume may be missing.
 _GAPS = 0.25
 
@@ -69,10 +71,10 @@ def parted(headers: Sequence[PlaneHeader]) -> list[list[PlaneHeader]]:
         group = groups.setdefault(key, [])
         for members in group:
             if _alike(next(iter(members.values())), header):
-                members.setdefault(header.picture or number, header)
+                members.setdefault(_identity(header, number), header)
                 break
         else:
-            group.append({header.picture or number: header})
+            group.append({_identity(header, number): header})
     found = []
     for group in groups.values():
         for members in group:
@@ -116,16 +118,14 @@ def arranged(headers: Sequence[PlaneHeader]) -> Arrangement:
         )
     sideways = np.diff(places, axis=0) - steps[:, None] * normal
     if (np.linalg.norm(sideways, axis=1) > _TILTED * steps).any():
-        raise CosegError(
-            "Its planes are shifted against each other (a tilted gantry): resample it to a "
-            "rectangular grid first."
-        )
+        raise _tilted()
     grid = VolumeGrid(
         (int(indices[-1]) + 1, first.rows, first.columns),
         (float(step), first.spacing[0], first.spacing[1]),
         _vector(places[0]),
         (_vector(normal), _vector(down), _vector(across)),
     )
+    _check_places(grid, places, indices)
     notes = [
         f"{_count(int(after - before) - 1)} missing between plane {before} and plane {after} "
         f"(counted from 0), and left dark."
@@ -134,6 +134,31 @@ def arranged(headers: Sequence[PlaneHeader]) -> Arrangement:
     ]
     planes = tuple(headers[i] for i in order)
     return Arrangement(grid, planes, tuple(int(i) for i in indices), tuple(notes))
+
+
+def _check_places(
+    grid: VolumeGrid, places: npt.NDArray[np.float64], indices: npt.NDArray[np.int64]
+) -> None:
+    """Raise if what each step may differ by has added up."""
+    off = places - np.array([grid.position((index, 0, 0)) for index in indices])
+    most = _OFF * min(grid.spacing)
+    far = np.linalg.norm(off, axis=1)
+    if far.max() <= most:
+        return
+    along = np.abs(off @ np.array(grid.direction[0]))
+    if along.max() <= most:
+        raise _tilted()
+    raise CosegError(
+        f"Its planes lie at uneven distances, up to {far.max():.3g} mm from where even ones would: "
+        "export it again, or resample it."
+    )
+
+
+def _tilted() -> CosegError:
+    return CosegError(
+        "Its planes are shifted against each other (a tilted gantry): resample it to a "
+        "rectangular grid first."
+    )
 
 
 def _indices(along: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], float]:
@@ -163,6 +188,14 @@ def _axes(
     down = down - (down @ across) * across
     down = down / np.linalg.norm(down)
     return across, down, np.cross(across, down)
+
+
+def _identity(header: PlaneHeader, number: int) -> object:
+    """Return what copies of a picture have in common.
+
+    Its place too: some anonymisers give all pictures one identifier.
+    """
+    return (header.picture, header.position, header.part) if header.picture else number
 
 
 def _alike(one: PlaneHeader, other: PlaneHeader) -> bool:

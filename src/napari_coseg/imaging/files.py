@@ -26,9 +26,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """Write a file beside its place, then rename it there.
 
     The block writes to the path that it is given, which lies in the same folder as `path`, ends
-    with the same suffix, and does not exist yet. When the block ends well, the file is flushed
-    to the disk and takes the place of `path` in one step; when it ends with any exception,
-    Ctrl-C too, the unfinished file is removed and `path` is as it was.
+    with the same suffix in small letters, and does not exist yet. When the block ends well, the
+    file is flushed to the disk and takes the place of `path` in one step; when it ends with any
+    exception, Ctrl-C too, the unfinished file is removed and `path` is as it was.
 
     Parameters
     ----------
@@ -71,9 +71,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def _suffix(path: Path) -> str:
-    """Return the ending by which writers choose a format, ``.nii.gz`` included, kept short."""
+    """Return the ending by which writers choose a format, ``.nii.gz`` included, kept short.
+
+    In small letters: ITK takes ``.MHA`` for a header whose voxels go to a file of their own.
+    """
     double = "".join(path.suffixes[-2:])
-    return double if len(double) <= 16 else path.suffix[:64]
+    return (double if len(double) <= 16 else path.suffix[:64]).lower()
 
 
 def _flush(path: Path) -> None:

@@ -31,7 +31,10 @@ _LONGEST = 1 << 20
 _CHUNK = 1 << 20
 # Deflate cannot make data smaller than this (zlib's technical notes).
 _DEFLATE = 1032
+_GZIP = b"\x1f\x8b"
 _META_END = re.compile(rb"ElementDataFile\s*=\s*([^\r\n]*)\r?\n", re.IGNORECASE)
+# Voxels in several files: a list of them, or a pattern of their names with its numbers.
+_SPREAD = re.compile(r"^LIST(\s+\d+)?$|%\d*d", re.IGNORECASE)
 # Codes of NIfTI for floats of 32 and 64 bits.
 _NIFTI_FLOATS = {16: "f4", 64: "f8"}
 _NRRD_CODECS: dict[str, Codec] = {
@@ -176,8 +179,10 @@ def unreadable(path: Path) -> CosegError:
 
 
 def _nifti(path: Path) -> HeaderFacts:
-    packed = path.name.lower().endswith(".gz")
     with path.open("rb") as plain:
+        # Not by its name, since ITK does not go by that either.
+        packed = plain.read(2) == _GZIP
+        plain.seek(0)
         file: Any = gzip.GzipFile(fileobj=plain) if packed else plain
         head = file.read(540)
     for order in "<>":
@@ -260,13 +265,32 @@ def _nrrd(path: Path) -> HeaderFacts:
     offset = ends.end() if named is None and ends is not None else 0
     if codec == "raw":
         offset += max(int(facts.get("byte skip", "0")), 0)
-    oriented = "space directions" in facts
-    return HeaderFacts(data, offset, codec, None, oriented or "spacings" in facts, oriented)
+    oriented, sized = _nrrd_axes(facts)
+    return HeaderFacts(data, offset, codec, None, sized, oriented)
+
+
+def _nrrd_axes(facts: dict[str, str]) -> tuple[bool, bool]:
+    """Return whether directions, and sizes of a voxel, are said of every axis."""
+    directions = facts.get("space directions", "")
+    vectors = re.findall(r"\(([^)]*)\)", directions)
+    oriented = bool(vectors) and "none" not in directions.lower()
+    if directions:
+        lengths = [math.hypot(*_floats(vector.replace(",", " "))) for vector in vectors]
+        sized = oriented
+    else:
+        lengths = _floats(facts.get("spacings", ""))
+        sized = bool(lengths)
+    sized = sized and all(math.isfinite(length) and length != 0 for length in lengths)
+    return oriented and sized, sized
+
+
+def _floats(text: str) -> list[float]:
+    return [float(number) for number in text.split()]
 
 
 def _beside(path: Path, named: str) -> Path:
     """Return the file of voxels that a header names."""
-    if named.upper().startswith("LIST") or "%" in named:
+    if _SPREAD.search(named):
         raise CosegError(f"{path} is spread over several files: save it as one file.")
     data = path.parent / named
     if not data.is_file():

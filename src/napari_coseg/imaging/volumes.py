@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,30 @@ def read_voxels(path: Path | str) -> npt.NDArray[Any]:
     return _voxels(path, _header(path), read_facts(path))
 
 
+def read_grid(path: Path | str) -> VolumeGrid | None:
+    """Read where a volume lies, from its header.
+
+    Returns
+    -------
+    VolumeGrid or None
+        None where the file does not say how large a voxel is or how the volume lies in the
+        patient, or says what makes no sense.
+
+    Raises
+    ------
+    CosegError
+        If it cannot be read at all.
+    """
+    path = Path(path)
+    reader, facts = _header(path), read_facts(path)
+    if not (facts.has_spacing and facts.has_orientation):
+        return None
+    try:
+        return grid_of(reader)
+    except CosegError:
+        return None
+
+
 def read_volume(path: Path | str) -> Volume:
     """Read a volume.
 
@@ -204,8 +229,20 @@ def _header(path: Path) -> Any:
 
 
 def itk_format(path: Path) -> str:
-    """Return what ITK calls a format, so that no other reader has a try."""
-    return _READERS.get(path.suffix.lower(), "NiftiImageIO")
+    """Return what ITK calls a format, so that no other reader has a try.
+
+    Raises
+    ------
+    CosegError
+        If the name ends in a way that ITK does not take.
+    """
+    kind = _READERS.get(path.suffix.lower())
+    if kind is not None:
+        return kind
+    ending = re.search(r"(\.nii)?\.[^.]*$", path.name, re.IGNORECASE)
+    if ending is not None and not (ending[0].islower() or ending[0].isupper()):
+        raise CosegError(f"The ending of {path} has small and large letters: use small ones.")
+    return "NiftiImageIO"
 
 
 def _shape(path: Path, reader: Any) -> tuple[int, int, int]:

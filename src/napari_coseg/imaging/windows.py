@@ -68,7 +68,7 @@ def manual_window(low: float, high: float) -> Window:
     return float(low), float(high)
 
 
-def automatic_window(voxels: npt.NDArray[Any]) -> Window:
+def automatic_window(voxels: Any) -> Window:
     """Return a window by the volume's own grey values.
 
     Half a per cent of the voxels is darker, half a per cent brighter. The lowest value is not
@@ -77,11 +77,13 @@ def automatic_window(voxels: npt.NDArray[Any]) -> Window:
 
     Parameters
     ----------
-    voxels : ndarray, (planes, rows, columns)
-        About a million of them, spread evenly, are looked at.
+    voxels : array, (planes, rows, columns)
+        NumPy's, or one that is read when it is wanted. About a million of its voxels, spread
+        evenly, are looked at, and no others asked for.
     """
-    step = max(1, math.ceil((voxels.size / _LOOKED_AT) ** (1 / max(voxels.ndim, 1))))
-    seen = voxels[(slice(None, None, step),) * voxels.ndim].ravel()
+    shape = tuple(voxels.shape)
+    step = max(1, math.ceil((math.prod(shape) / _LOOKED_AT) ** (1 / max(len(shape), 1))))
+    seen = np.asarray(voxels[(slice(None, None, step),) * len(shape)]).ravel()
     if seen.dtype.kind == "f":
         seen = seen[np.isfinite(seen)]
     if not seen.size:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_coseg.imaging.dicom import DicomSeries, Progress, list_series, read_series
+from napari_coseg.imaging.dicom_headers import NoDicom, is_picture, read_header
 from napari_coseg.imaging.volume_grid import sides
 from napari_coseg.imaging.volume_headers import is_volume, volume_stem
 from napari_coseg.imaging.volumes import RAW, Volume, read_info, read_volume
@@ -51,7 +52,7 @@ def choices_at(path: Path, progress: Progress | None = None) -> tuple[Choice, ..
     ----------
     path : Path
         A volume file; a folder of DICOM files, or else of volume files; a single DICOM file, which
-        stands for its series.
+        stands for its series as far as it lies in the same folder.
     progress : callable, optional
 
     Raises
@@ -60,10 +61,10 @@ def choices_at(path: Path, progress: Progress | None = None) -> tuple[Choice, ..
         If there is nothing, or it cannot be read.
     """
     if path.is_dir():
-        files = [one for one in sorted(path.iterdir()) if is_volume(one) and one.is_file()]
+        files = _volumes_in(path)
         try:
             return _series(list_series(path, progress).series)
-        except CosegError:
+        except NoDicom:
             if not files:
                 raise
         return tuple(_file(one) for one in files)
@@ -72,13 +73,25 @@ def choices_at(path: Path, progress: Progress | None = None) -> tuple[Choice, ..
         if chosen.problem:
             raise CosegError(chosen.problem)
         return (chosen,)
-    found = [one for one in list_series(path.parent, progress).series if one.holds(path)]
-    if not found:
+    if not is_picture(path):
         raise CosegError(
             "That file is neither a volume (.nii.gz, .nii, .mha, .mhd, .nrrd) nor a DICOM picture: "
             "choose another one."
         )
-    return _series(tuple(found))
+    # It says so if it is damaged.
+    read_header(path)
+    found = list_series(path.parent, progress, chosen=path).series
+    return _series(tuple(one for one in found if one.holds(path)))
+
+
+def _volumes_in(folder: Path) -> list[Path]:
+    try:
+        return [one for one in sorted(folder.iterdir()) if is_volume(one) and one.is_file()]
+    except OSError:
+        # Without its name, which may be a patient's.
+        raise CosegError(
+            "The folder cannot be read: see whether it is still there, and whether you may open it."
+        ) from None
 
 
 def open_choice(

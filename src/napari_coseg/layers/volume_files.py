@@ -51,8 +51,7 @@ def write_label_volume(path: str, data: Any, attributes: dict[str, Any]) -> list
     if grid is None or grid.shape != labels.shape:
         viewer = napari.current_viewer()
         layers = [] if viewer is None else [*viewer.layers]
-        scale = attributes.get("scale", (1,) * labels.ndim)
-        grid = grids_of(layers, labels.shape, scale)
+        grid = grids_of(layers, labels.shape, attributes)
     write_labels(path, _typed(labels, own.get("role")), grid)
     return [path]
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from napari.utils.transforms import Affine
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volumes import Volume, as_ids
@@ -22,6 +24,8 @@ from napari_coseg.types import CosegError
 
 #: Key of a volume's facts in a layer's metadata: ``grid`` and ``unit``.
 VOLUME = "napari_coseg_volume"
+# What puts a layer into the world.
+_PLACE = ("scale", "translate", "rotate", "shear", "affine")
 AXIS_LABELS = ("plane", "row", "column")
 
 # What people call files of labels.
@@ -90,9 +94,7 @@ def show_window(layer: Any, window: str) -> None:
         layer.contrast_limits = preset_window(window, unit_in(layer.metadata))
     else:
         # Of a pyramid, the coarsest level has seen all voxels.
-        layer.contrast_limits = automatic_window(
-            np.asarray(layer.data[-1] if layer.multiscale else layer.data)
-        )
+        layer.contrast_limits = automatic_window(layer.data[-1] if layer.multiscale else layer.data)
 
 
 def geometry(volume: Volume) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def kept_grid(image: Any, shape: Sequence[int]) -> dict[str, Any]:
     return {VOLUME: dict(metadata[VOLUME])}
 
 
-def grids_of(layers: Sequence[Any], shape: Sequence[int], scale: Sequence[float]) -> VolumeGrid:
+def grids_of(layers: Sequence[Any], shape: Sequence[int], place: Mapping[str, Any]) -> VolumeGrid:
     """Return the grid of the open volume on which a layer without one lies.
 
     Parameters
@@ -153,19 +155,26 @@ def grids_of(layers: Sequence[Any], shape: Sequence[int], scale: Sequence[float]
         Those that are open.
     shape : sequence of int
         Of the layer's pixels.
-    scale : sequence of float
-        The layer's.
+    place : mapping
+        The layer's attributes: scale, translate, rotate, shear, affine; what is missing is plain.
 
     Raises
     ------
     CosegError
         If there is no such volume, or there are several on different grids.
     """
+    here = _to_world(place) if len(shape) == 3 else None
     found: list[VolumeGrid] = []
     for layer in layers:
         grid = grid_in(getattr(layer, "metadata", {}))
-        fits = grid is not None and grid.shape == tuple(shape)
-        if grid is None or not fits or not np.allclose(layer.scale, scale):
+        if grid is None or layer.ndim != 3 or grid.shape != tuple(shape):
+            continue
+        data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+        # A projection or a cut keeps the metadata.
+        if tuple(np.shape(data)) != grid.shape:
+            continue
+        there = _to_world({name: getattr(layer, name) for name in _PLACE})
+        if here is None or not np.allclose(here, there, 1e-4, 1e-4):
             continue
         if not any(other.difference(grid) == "" for other in found):
             found.append(grid)
@@ -180,3 +189,17 @@ def grids_of(layers: Sequence[Any], shape: Sequence[int], scale: Sequence[float]
             "labels do not belong to, and save again."
         )
     return found[0]
+
+
+def _to_world(place: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    """Return the matrix from voxels of a layer with three axes to the world."""
+    own = Affine(
+        scale=place.get("scale", (1, 1, 1)),
+        translate=place.get("translate", (0, 0, 0)),
+        rotate=place.get("rotate"),
+        shear=place.get("shear"),
+        ndim=3,
+    ).affine_matrix
+    moved = np.asarray(place.get("affine", np.eye(4)), float)
+    matrix: npt.NDArray[np.float64] = moved @ own
+    return matrix
