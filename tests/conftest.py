@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+# Training imports torch's compiler, and that a second LLVM: after a window with software OpenGL
+# has been opened in the same process, that crashes. Nobody but the tests does both in one.
+import torch._dynamo  # noqa: F401
+
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
