@@ -167,7 +167,7 @@ def child(path: Path, count: int) -> subprocess.Popen[str]:
         [sys.executable, "-c", code, str(path), str(count)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

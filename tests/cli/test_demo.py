@@ -226,7 +226,6 @@ def test_installed_program_with_the_bundled_model(tmp_path: Path) -> None:
     done = subprocess.run(
         [*program, "demo", "--out", str(tmp_path / "demo"), "--device", "cpu"],
         capture_output=True,
-        text=True,
         encoding="utf-8",
         timeout=600,
         check=False,

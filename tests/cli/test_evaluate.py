@@ -142,7 +142,7 @@ def test_classes_are_matched_by_name(run, tmp_path):
     write_truth(tmp_path / "truth")
     write_prediction(tmp_path / "pred", classes={4: 2, 7: 3, 900: 1})
     run_file = tmp_path / "pred" / "run.json"
-    content = json.loads(run_file.read_text())
+    content = json.loads(run_file.read_bytes())
     content["instance_classes"] = [{"name": "odd"}, {"name": "Round"}, {"name": "long"}]
     run_file.write_text(json.dumps(content))
     found, rows = summary(run(tmp_path / "pred", tmp_path / "truth", "--json"))

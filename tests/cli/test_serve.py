@@ -46,7 +46,7 @@ def test_a_host_serves_who_was_invited(tmp_path: Path, monkeypatch: pytest.Monke
     process = subprocess.Popen(
         [sys.executable, "-m", "napari_coseg", *words],
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     try:
         assert process.stdout is not None

@@ -35,9 +35,7 @@ def command(*words: object) -> list[str]:
 
 
 def start(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*words), capture_output=True, text=True, encoding="utf-8", check=False
-    )
+    return subprocess.run(command(*words), capture_output=True, encoding="utf-8", check=False)
 
 
 def draw(path: Path, rows: int, columns: int, mode: str = "RGB") -> Path:
@@ -92,7 +90,7 @@ def test_stopping_leaves_nothing_half_written(
         command(image, "--out", out, "--model", weights),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env=os.environ,
         # A shell that starts the tests in the background lets all its children ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

@@ -23,7 +23,6 @@ def start(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(PROGRAM), *words],
         capture_output=True,
-        text=True,
         encoding="utf-8",
         env=environment,
         check=False,

@@ -75,7 +75,7 @@ def test_ctrl_c_keeps_the_last_step_and_resume_goes_on(config: Path, tmp_path: P
         command(config, "--out", out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         # A shell that starts the tests in the background lets all its children ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
@@ -93,7 +93,7 @@ def test_ctrl_c_keeps_the_last_step_and_resume_goes_on(config: Path, tmp_path: P
     resumed = subprocess.run(
         command(config, "--out", out, "--resume", "--set", f"run.steps={stopped + 4}"),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert resumed.returncode == 0, resumed.stderr
@@ -106,7 +106,7 @@ def test_a_disk_that_fills_up_keeps_the_checkpoint_before(config: Path, tmp_path
     out = tmp_path / "run"
     short = ("--set", "run.steps=4")
     first = subprocess.run(
-        command(config, "--out", out, *short), capture_output=True, text=True, check=False
+        command(config, "--out", out, *short), capture_output=True, encoding="utf-8", check=False
     )
     assert first.returncode == 0, first.stderr
     before = (out / "last.pt").read_bytes()
@@ -118,7 +118,7 @@ def test_a_disk_that_fills_up_keeps_the_checkpoint_before(config: Path, tmp_path
     done = subprocess.run(
         command(config, "--out", out, "--resume", "--set", "run.steps=8"),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         preexec_fn=limited,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
@@ -136,7 +136,9 @@ def test_two_processes(config: Path, tmp_path: Path) -> None:
         write_dataset(tmp_path / task, count=2, seed=1, shape=(64, 64), mpp=0.5)
         for kind in (*kinds, "region_instances"):
             shutil.rmtree(tmp_path / task / kind, ignore_errors=True)
-    text = config.read_text().replace('path = "data"', 'path = "glands"\n[[data]]\npath = "nuclei"')
+    text = config.read_text(encoding="utf-8").replace(
+        'path = "data"', 'path = "glands"\n[[data]]\npath = "nuclei"'
+    )
     config.write_text(text)
     out = tmp_path / "run"
     short = ["run.steps=4", "run.validate_every=2", "run.log_every=1", "run.patience=1"]
@@ -147,7 +149,7 @@ def test_two_processes(config: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, *launch, "-m", "napari_coseg", "train", config, "--out", out, *words],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

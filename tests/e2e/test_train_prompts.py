@@ -29,7 +29,7 @@ def test_train(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "napari_coseg", "train", path, "--out", out],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

@@ -95,7 +95,10 @@ print(Watched.peak - before)
     if not Path("/proc/self/status").exists():
         pytest.skip("reads the memory of the process from /proc")
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
     )
     assert float(done.stdout) < 40
 

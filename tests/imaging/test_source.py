@@ -399,7 +399,7 @@ for options in ({"tile": (512, 512), "compression": "zlib"}, {}):
     if not Path("/proc/self/status").exists():
         pytest.skip("reads the memory of the process from /proc")
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, encoding="utf-8"
     )
     assert done.returncode == 0, done.stderr
     assert all(float(line) < 24 for line in done.stdout.split()), done.stdout

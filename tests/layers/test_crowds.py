@@ -116,7 +116,7 @@ def test_a_picture_is_not_saved_for_objects(tmp_path: Path) -> None:
     outlines = tmp_path / "slide.geojson"
     write_outlines(str(outlines), [one.as_layer_data_tuple() for one in every])
     # One gland, two nuclei.
-    assert outlines.read_text().count('"type":"Feature"') == 3
+    assert outlines.read_text(encoding="utf-8").count('"type":"Feature"') == 3
     pictures = [every[-1].as_layer_data_tuple()] * 2
     with pytest.raises(CosegError, match="holds colours and no objects"):
         write_outlines(str(outlines), pictures)

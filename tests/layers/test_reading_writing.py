@@ -149,7 +149,7 @@ def test_nothing_found_is_written_and_read_too(make_napari_viewer: Any, tmp_path
 def test_labels_of_anybody(tmp_path: Path) -> None:
     layer = Labels(blobs(2)[None], name="mine")
     write_outlines(str(tmp_path / "m.geojson"), [parts(layer)])
-    content = json.loads((tmp_path / "m.geojson").read_text())
+    content = json.loads((tmp_path / "m.geojson").read_bytes())
     assert len(content["features"]) == layer.data.max()
     assert "classification" not in content["features"][0]["properties"]
     (back,) = read(tmp_path / "m.geojson")
@@ -171,7 +171,7 @@ def test_outlines_of_a_part_lie_in_the_whole_image(tmp_path: Path) -> None:
     layer = instances()
     layer.metadata = own_metadata("instances", "slide", NUCLEI, MPP, (100, 40), (4, 4))
     write_outlines(str(tmp_path / "p.geojson"), [parts(layer)])
-    content = json.loads((tmp_path / "p.geojson").read_text())
+    content = json.loads((tmp_path / "p.geojson").read_bytes())
     first = np.array(content["features"][0]["geometry"]["coordinates"][0])
     label = content["features"][0]["properties"]["measurements"]["Label"]
     rows, columns = np.nonzero(layer.data == label)

@@ -763,4 +763,4 @@ def test_what_was_kept_is_saved_as_a_file(
         assert table["label"].tolist() == [1, 2]
         assert table["area_px"].tolist() == [(labels(dock) == one).sum() for one in (1, 2)]
     else:
-        assert len(json.loads(path.read_text())["features"]) == 2
+        assert len(json.loads(path.read_bytes())["features"]) == 2

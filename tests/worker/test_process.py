@@ -215,7 +215,7 @@ def test_the_host_is_not_a_program_for_people() -> None:
         [sys.executable, "-P", "-m", "napari_coseg.worker"],
         input="hello\n",
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 2
@@ -235,7 +235,9 @@ def test_a_host_leaves_when_its_client_is_killed() -> None:
         time.sleep(100)
         """
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, encoding="utf-8"
+    )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     parent.kill()

@@ -6,7 +6,6 @@ Segmentation" (MICCAI), section 2.2. The ViT is segment-anything's, the CNN timm
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import timm
@@ -128,9 +127,7 @@ class SyncEncoder(nn.Module):
         For prediction alone: afterwards the network can be neither trained nor saved.
         """
         if self.cnn is not None:
-            # What follows no convolution stays as it is.
-            with suppress(ValueError):
-                fold_batch_norms(self.cnn)
+            fold_batch_norms(self.cnn, strict=False)
 
     @property
     def detail_channels(self) -> tuple[int, ...]:
