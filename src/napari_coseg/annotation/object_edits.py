@@ -21,9 +21,6 @@ from napari_coseg.annotation.records import ObjectRecord, Row, without_masks
 from napari_coseg.annotation.state import State
 from napari_coseg.types import CosegError, Mask, Prompt
 
-#: Seconds that a program's end waits for the disk.
-_AT_END = 10.0
-
 
 class ObjectEdits:
     """The part of a case that changes objects.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from napari_coseg.annotation.change import Change
 from napari_coseg.layers.sheet import Alignment
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.prompt_form import PromptForm
+from napari_coseg.widgets.prompt_into import fill_into
 from napari_coseg.widgets.prompt_opening import INSTANT, Opening, Waiting
 from napari_coseg.widgets.prompt_place import PromptPlace
 from napari_coseg.widgets.prompt_target import Target
@@ -166,26 +166,7 @@ class Desk(QObject):
 
     def fill(self, event: object = None) -> None:
         """List the layers that objects could go into, and earlier work on the image."""
-        into = self.form.into
-        into.blockSignals(True)
-        into.clear()
-        into.addItem("New layer", ("new", None))
-        used = self.target if self.opening is None else self.opening.target
-        shown = False
-        for layer in self.place.sheets():
-            into.addItem(layer.name, ("layer", layer))
-            if used is not None and layer == used.layer:
-                shown = True
-                into.setCurrentIndex(into.count() - 1)
-        known = None if used is None else used.path
-        shown = shown or (self.opening is not None and self.opening.fresh)
-        for path in self.place.earlier():
-            if path != known or not shown:
-                words = time.strftime("%d %b %H:%M", time.localtime(_changed(path)))
-                into.addItem(f"Earlier work, {words}", ("journal", path))
-            if path == known and not shown:
-                into.setCurrentIndex(into.count() - 1)
-        into.blockSignals(False)
+        fill_into(self.form.into, self.place, self.target, self.opening)
 
     def keep_in(self, folder: Path) -> None:
         """Keep journals in another folder from now on."""
@@ -364,13 +345,6 @@ class Desk(QObject):
     def _on_trouble(self, sentence: str | None) -> None:
         if sentence:
             show_warning(sentence)
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _counted(count: int) -> str:
