@@ -10,19 +10,15 @@ import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_coseg.annotation.change import Commit
-from napari_coseg.layers.sheet import Alignment
 from napari_coseg.types import CosegError, Mask, Prompt
 from napari_coseg.widgets.prompt_asker import PromptAsker, Question
 from napari_coseg.widgets.prompt_canvas import Box, PromptCanvas
 from napari_coseg.widgets.prompt_desk import Desk
-from napari_coseg.widgets.prompt_target import Target
-from napari_coseg.widgets.prompt_words import size_words
+from napari_coseg.widgets.prompt_keeper import Keeper
+from napari_coseg.widgets.prompt_words import answer_words
 from napari_coseg.widgets.prompt_work import Context, Work
 from napari_coseg.worker.prompting import PromptAnswer
 
-#: An object smaller than this many pixels is told of.
-_TINY = 6
 #: Milliseconds of silence after which a person is told that something is under way.
 _SOON = 500
 
@@ -45,6 +41,7 @@ class Drawing(QObject):
         self._desk = desk
         self._canvas = canvas
         self._asker = asker
+        self._keeper = Keeper(desk)
         self._hint: float | None = None
         self.work = Work()
         self._slow = QTimer(self)
@@ -131,7 +128,7 @@ class Drawing(QObject):
         elif work.label is not None and not work.steps:
             # Opened again and left as it was.
             self.discard()
-        elif work.mask is not None and work.mask.area and self._commit(work, self._context()):
+        elif work.mask is not None and work.mask.area and self._keep(work, self._context()):
             self.begin()
 
     def discard(self) -> None:
@@ -231,7 +228,7 @@ class Drawing(QObject):
             seconds = time.perf_counter() - question.asked
             self._on_mask(question.purpose, answers[0], seconds)
         else:
-            self._on_many(question, answers)
+            self._keeper.many(question, answers)
 
     def _on_mask(self, work: Work, answer: PromptAnswer, seconds: float) -> None:
         work.answer, work.asked = answer, False
@@ -240,12 +237,12 @@ class Drawing(QObject):
             self._hint = float(max(mask.bits.shape))
         if work is self.work:
             self._canvas.preview(mask)
-            self._say(self._words(answer, seconds))
+            self._say(answer_words(answer, seconds, self._desk.mpp))
         context, work.wanted = work.wanted, None
         if context is not None:
             if not mask.area:
                 self._say("Nothing was found for the object before: it was not kept.")
-            elif not self._commit(work, context):
+            elif not self._keep(work, context):
                 self._back_again(work, context)
         self.changed.emit()
 
@@ -253,58 +250,6 @@ class Drawing(QObject):
         """Show an object again that could not be kept, where nothing else is at work."""
         if self.idle and context.index == self._desk.place.index:
             self._take(work)
-
-    def _words(self, answer: PromptAnswer, seconds: float) -> str:
-        area = answer.mask.area
-        if not area:
-            return "Nothing was found there: draw a closer box, or click in the middle."
-        size = size_words(area, self._desk.mpp)
-        words = f"{answer.stability:.2f} · {size} · {1000 * seconds:.0f} ms"
-        if area < _TINY:
-            return f"{words} · very small: is it right?"
-        if answer.touches_border:
-            return f"{words} · it may go on beyond what the model saw."
-        return words
-
-    def _on_many(self, question: Question, answers: list[PromptAnswer]) -> None:
-        context: Context = question.purpose
-        found = [(p, a) for p, a in zip(question.prompts, answers, strict=True) if a.mask.area]
-        if not found:
-            self._say("Nothing was found in these boxes.")
-            return
-        if context.turn != self._desk.turn:
-            self._say(
-                f"Another layer was chosen before the masks came: {len(found):,} objects were not "
-                "kept."
-            )
-            return
-        nothing, device = len(answers) - len(found), answers[0].device
-        self._desk.with_target(
-            lambda target: self._keep_many(target, context, found, nothing, device),
-            count=len(found),
-        )
-
-    def _keep_many(
-        self,
-        target: Target,
-        context: Context,
-        found: Sequence[tuple[Prompt, PromptAnswer]],
-        nothing: int,
-        device: str,
-    ) -> bool:
-        alignment = self._alignment(target, context)
-        if alignment is None:
-            return False
-        items = [self._item(alignment, a.mask, p, a.stability, None, context) for p, a in found]
-        change = self._desk.do(lambda: target.commit(items, protect=context.protect, device=device))
-        if change is None:
-            return False
-        left = len(change.left_out)
-        words = f"{len(items) - left:,} objects from {len(items) + nothing:,} boxes."
-        if nothing or left:
-            words += f" {nothing:,} found nothing, {left:,} lay on other objects."
-        self._say(words)
-        return True
 
     def _on_failed(self, question: Question, error: Exception) -> None:
         if isinstance(error, CosegError):
@@ -320,54 +265,8 @@ class Drawing(QObject):
                 self._back_again(work, context)
         self.changed.emit()
 
-    def _commit(self, work: Work, context: Context) -> bool:
-        """Keep an object; return whether it is kept, or will be. Else a sentence has said why."""
-        if work.mask is None:
-            return False
-        if context.turn != self._desk.turn:
-            self._say("Another layer was chosen before the mask came: the object was not kept.")
-            return False
-        return self._desk.with_target(
-            lambda target: self._keep(target, work, context),
-            lambda: self._back_again(work, context),
-        )
-
-    def _keep(self, target: Target, work: Work, context: Context) -> bool:
-        alignment, mask = self._alignment(target, context), work.mask
-        if alignment is None or mask is None:
-            return False
-        score = float("nan") if work.answer is None else work.answer.stability
-        device = "" if work.answer is None else work.answer.device
-        item = self._item(alignment, mask, work.drawn, score, work.label, context)
-        edit = self._desk.do(lambda: target.commit([item], protect=context.protect, device=device))
-        return edit is not None
-
-    def _alignment(self, target: Target, context: Context) -> Alignment | None:
-        try:
-            return target.alignment(context.image, context.stack, context.index)
-        except CosegError as error:
-            self._say(str(error))
-            return None
-
-    def _item(
-        self,
-        alignment: Alignment,
-        mask: Mask,
-        prompt: Prompt,
-        score: float,
-        label: int | None,
-        context: Context,
-    ) -> Commit:
-        plane = alignment.plane
-        return Commit(
-            alignment.mask_on_sheet(mask),
-            label,
-            context.class_id,
-            score,
-            (prompt,),
-            None if plane is None else (plane,),
-            context.model,
-        )
+    def _keep(self, work: Work, context: Context) -> bool:
+        return self._keeper.one(work, context, lambda: self._back_again(work, context))
 
     def _say(self, words: str) -> None:
         self._desk.said.emit(words)

@@ -294,17 +294,6 @@ class Target(QObject):
         """
         return Alignment(image, stack, self.sheet, index)
 
-    def window_of(self, labels: Sequence[int]) -> Window | None:
-        """Return the window around objects, None where there are none."""
-        boxes = [record.box for label in labels if (record := self.record(label))]
-        if not boxes:
-            return None
-        axes = len(boxes[0]) // 2
-        return tuple(
-            slice(min(box[a] for box in boxes), max(box[axes + a] for box in boxes))
-            for a in range(axes)
-        )
-
     def colour_by(self, by_object: bool) -> None:
         """Colour by object, or by class where there are several."""
         self.by_object = by_object

@@ -7,6 +7,10 @@ import math
 from napari_coseg.annotation.records import ObjectRecord
 from napari_coseg.layers.legend import format_area
 from napari_coseg.types import ClassTable
+from napari_coseg.worker.prompting import PromptAnswer
+
+#: An object smaller than this many pixels is told of.
+_TINY = 6
 
 
 def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> str:
@@ -24,3 +28,17 @@ def size_words(area: int, mpp: float | None) -> str:
     """Write an area in pixels and, where the pixel size is known, in µm² or mm²."""
     words = f"{area:,} px"
     return words if mpp is None else f"{words} · {format_area(area, area * mpp * mpp)}"
+
+
+def answer_words(answer: PromptAnswer, seconds: float, mpp: float | None) -> str:
+    """Describe what the model found, and what may be wrong with it."""
+    area = answer.mask.area
+    if not area:
+        return "Nothing was found there: draw a closer box, or click in the middle."
+    size = size_words(area, mpp)
+    words = f"{answer.stability:.2f} · {size} · {1000 * seconds:.0f} ms"
+    if area < _TINY:
+        return f"{words} · very small: is it right?"
+    if answer.touches_border:
+        return f"{words} · it may go on beyond what the model saw."
+    return words
