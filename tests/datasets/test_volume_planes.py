@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import SimpleITK
+from PIL import Image
 
 from napari_coseg.datasets.folder import FolderDataset
 from napari_coseg.datasets.volume_planes import read_label_plane
@@ -244,3 +245,24 @@ def test_descriptions_that_cannot_be_used(tmp_path: Path, text: str, said: str) 
     (tmp_path / "dataset.toml").write_text(text)
     with pytest.raises(CosegError, match=said):
         FolderDataset(tmp_path)
+
+
+def test_planes_beside_it_are_the_colours(root: Path) -> None:
+    data = FolderDataset(root)
+    item = data.items[0]
+    assert item.plane == 0
+    # 2 mm between planes: 1 mm up is beyond the volume, 1 mm down half way.
+    red, green, blue = data.read(data.items[2], (-1.0, 0.0, 1.0)).image[6, 9].astype(int).tolist()
+    assert red < green < blue
+    assert abs((blue - green) - (green - red)) <= 1
+    first = data.read(item, (-1.0, 0.0, 1.0)).image
+    np.testing.assert_array_equal(first[..., 0], first[..., 1])
+    assert (first[6, 9, 2] > first[6, 9, 1]).all()
+
+
+def test_a_picture_has_no_planes_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images" / "a.png")
+    data = FolderDataset(about(tmp_path))
+    with pytest.raises(CosegError, match=r"a\.png is no volume"):
+        data.read(data.items[0], (-1.0, 0.0, 1.0))

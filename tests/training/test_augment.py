@@ -7,6 +7,7 @@ import pytest
 
 from napari_coseg.training.augment import STAINS, augment, jitter_stain
 from napari_coseg.training.config import AugmentSection
+from napari_coseg.training.sections import LookSection
 
 
 @pytest.fixture
@@ -47,3 +48,28 @@ def test_stain_jitter_moves_along_the_stains() -> None:
     amounts = densities @ np.linalg.inv(STAINS)
     assert amounts[:, 0].std() > 0.05
     assert np.abs(amounts[:, 1:]).max() < 0.2
+
+
+def test_a_remapped_picture_keeps_the_order_of_its_greys() -> None:
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    nothing = dict.fromkeys(LookSection.model_fields, 0.0)
+    curves = set()
+    for seed in range(8):
+        out = augment(ramp, LookSection(**nothing | {"remap": 1.0}), np.random.default_rng(seed))
+        assert (np.diff(out[0, :, 0].astype(int)) >= 0).all()
+        np.testing.assert_array_equal(out[..., 0], out[..., 2])
+        curves.add(out.tobytes())
+    assert len(curves) == 8
+
+
+def test_coarser_voxels_blur_planes_and_mix_them() -> None:
+    picture = np.zeros((48, 48, 3), np.uint8)
+    picture[:, ::2, 1] = 200
+    picture[..., 0] = 40
+    nothing = dict.fromkeys(LookSection.model_fields, 0.0)
+    out = augment(picture, LookSection(**nothing | {"coarse": 1.0}), np.random.default_rng(1))
+    assert out.shape == picture.shape
+    # Single columns are no longer told apart, and red has come nearer to green.
+    assert out[..., 1].std() < 0.7 * picture[..., 1].std()
+    assert 40 < out[..., 0].mean() < 100
+    assert picture[..., 0].max() == 40

@@ -11,12 +11,15 @@ import torch
 from PIL import Image
 
 from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.datasets.synthetic_cbct import CBCT_INSTANCES, CBCT_REGIONS, CbctSettings
+from napari_coseg.datasets.synthetic_cbct_folder import write_cbct_folder
 from napari_coseg.training.config import AugmentSection, TrainingConfig, check_config
 from napari_coseg.training.items import training_set
 from napari_coseg.training.samples import SampleDataset
+from napari_coseg.training.setup import spread
 from napari_coseg.training.split import split
 from napari_coseg.training.survey import class_weights, survey
-from napari_coseg.types import CosegError
+from napari_coseg.types import IGNORE, CosegError
 
 PLAIN = AugmentSection(
     stain=0, brightness=0, blur=0, noise=0, jpeg=0, instance_scale=(1, 1), region_scale=(1, 1)
@@ -151,3 +154,35 @@ def test_a_group_stays_together(generated: Path, raw_config: dict[str, Any]) -> 
     raw_config["split"] = {"by": "group", "folds": 2}
     train, held = split(items, check_config(raw_config).split)
     assert {i.group for i in train}.isdisjoint(i.group for i in held)
+
+
+def test_planes_of_a_volume_are_the_channels(tmp_path: Path, raw_config: dict[str, Any]) -> None:
+    write_cbct_folder(tmp_path, [3, 4], CbctSettings(shape=(40, 56, 56), spacing=0.6, clean=True))
+    model = raw_config["model"] | {
+        "region_classes": CBCT_REGIONS.names,
+        "instance_classes": CBCT_INSTANCES.names,
+        "region_mpp": 600,
+        "instance_mpp": 600,
+        "planes": [-1.0, 0.0, 1.0],
+    }
+    raw = raw_config | {"model": model, "data": [{"path": tmp_path}]}
+    config = check_config(raw)
+    assert isinstance(config, TrainingConfig)
+    drawn = samples(config, PLAIN, count=12)
+    seen = [drawn[i] for i in range(12)]
+    assert any(sample["instances"].max() > 0 for sample in seen)
+    for sample in seen:
+        # The tile of 64 is larger than a plane: what lies beside it is black, and not looked at.
+        outside = sample["regions"] == IGNORE
+        assert outside.any()
+        corners = sample["image"][::63, ::63].reshape(-1, 3)
+        assert (corners.float().mean(1) < 1).any()
+    red, green = (torch.cat([s["image"][..., i].flatten() for s in seen]) for i in (0, 1))
+    assert not torch.equal(red, green)
+
+
+def test_held_out_planes_are_spread_evenly() -> None:
+    items: list[Any] = list(range(200))
+    assert spread(items, None) == tuple(items)
+    assert spread(items[:3], 5) == (0, 1, 2)
+    assert spread(items, 4) == (25, 75, 125, 175)

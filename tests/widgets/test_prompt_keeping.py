@@ -176,6 +176,23 @@ def test_pixels_that_are_exchanged_while_a_layer_is_read(
     assert ids(dock) == {5, 6}
 
 
+def test_what_waits_for_a_layer_goes_into_no_other(
+    dock: PromptDock, viewer: Any, gate: Any, qtbot: Any, told: list[str]
+) -> None:
+    mine = viewer.add_labels(np.zeros((60, 80), np.uint16), name="mine", scale=(0.5, 0.5))
+    choose(dock, "mine")
+    dock.take("box")
+    box(dock, qtbot, 2, 5, 12, 15)
+    dock.drawing.commit()
+    # Of a size that does not lie on the image: the layer is refused.
+    mine.data = np.zeros((7, 9), np.uint16)
+    assert any("1 object" in words and "not kept" in words for words in told)
+    gate.open()
+    assert dock.desk.target is None
+    assert dock.desk.opening is None
+    assert [layer.name for layer in viewer.layers if layer.name.endswith("objects")] == []
+
+
 def test_a_run_is_the_first_edit_of_its_layer(
     dock: PromptDock, viewer: Any, qtbot: Any, tmp_path: Any
 ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,8 @@ class FolderDataset:
         self.spacing = _numbers(about, "spacing", 3, where)
         if self.spacing is not None and min(self.spacing) <= 0:
             raise CosegError(f"spacing in {where} must be mm above 0.")
-        self.window = _numbers(about, "window", 2, where)
+        window = _numbers(about, "window", 2, where)
+        self.window = None if window is None else (window[0], window[1])
         if self.window is not None and self.window[0] >= self.window[1]:
             raise CosegError(f"window in {where} must be the lower and the upper grey value.")
         mpp = about.get("mpp", None if self.spacing is None else 1000 * self.spacing[2])
@@ -122,20 +123,37 @@ class FolderDataset:
         """Kinds of labels that at least one item has."""
         return frozenset(kind for item in self.items for kind in item.labels)
 
-    def read(self, item: FolderItem) -> LabelledImage:
+    def read(self, item: FolderItem, planes: Sequence[float] | None = None) -> LabelledImage:
         """Read an item's image and labels.
+
+        Parameters
+        ----------
+        item : FolderItem
+        planes : sequence of three floats, optional
+            For a network that sees planes of a volume beside one another: where red, green and
+            blue are taken, in mm from the item's plane. The window is the volume's automatic one
+            then, as in prediction.
 
         Raises
         ------
         CosegError
-            If a file cannot be read, a label's size is not its image's, or a class id is not in
-            the data set's table.
+            If a file cannot be read, a label's size is not its image's, a class id is not in
+            the data set's table, or planes are asked of a picture.
         """
+        if planes is not None and (item.plane is None or self.spacing is None):
+            raise CosegError(
+                f"{item.image} is no volume, or has no spacing in {self.root / 'dataset.toml'}, "
+                "and the model sees planes of volumes."
+            )
         if item.plane is None:
             with open_image(item.image) as source:
                 image = source.read(0, 0, *source.shape)
         else:
-            image = read_plane(item.image, item.plane, self.window)
+            offsets = None
+            if planes is not None and self.spacing is not None:
+                offsets = [mm / self.spacing[0] for mm in planes]
+            window = self.window if offsets is None else None
+            image = read_plane(item.image, item.plane, window, offsets)
         found = {
             kind: read_labels(path, expected_shape=image.shape[:2])
             if item.plane is None

@@ -25,7 +25,11 @@ WINDOW = (-1000.0, 3000.0)
 
 
 def write_cbct_folder(
-    folder: Path | str, seeds: Sequence[int], settings: CbctSettings | None = None
+    folder: Path | str,
+    seeds: Sequence[int],
+    settings: CbctSettings | None = None,
+    *,
+    name: str = "synthetic-cbct",
 ) -> list[str]:
     """Write generated volumes as a folder data set.
 
@@ -42,6 +46,8 @@ def write_cbct_folder(
         One a volume, none twice.
     settings : CbctSettings, optional
         As for `generate_cbct`.
+    name : str
+        Of the data set.
 
     Returns
     -------
@@ -72,9 +78,9 @@ def write_cbct_folder(
         (root / "dataset.toml").unlink(missing_ok=True)
     except OSError as error:
         raise _refusal(root, error) from error
-    for name, seed in zip(names, seeds, strict=True):
-        _write(root, name, generate_cbct(seed, settings))
-    _write_text(root / "dataset.toml", _description(list(seeds), settings))
+    for volume, seed in zip(names, seeds, strict=True):
+        _write(root, volume, generate_cbct(seed, settings))
+    _write_text(root / "dataset.toml", _description(name, list(seeds), settings))
     return names
 
 
@@ -105,14 +111,14 @@ def _refusal(path: Path, error: OSError) -> CosegError:
     )
 
 
-def _description(seeds: list[int], settings: CbctSettings) -> str:
+def _description(name: str, seeds: list[int], settings: CbctSettings) -> str:
     """Text of ``dataset.toml``. JSON's strings and lists are TOML's too."""
     colours = {
         info.name: list(info.colour) for table in (CBCT_REGIONS, CBCT_INSTANCES) for info in table
     }
     about = f"{len(seeds)} generated dental CBCT volumes with exact truth, seeds {seeds}"
     lines = [
-        'name = "synthetic-cbct"',
+        f"name = {json.dumps(name)}",
         f"description = {json.dumps(about)}",
         f"spacing = {json.dumps([settings.spacing] * 3)}",
         f"window = {json.dumps(list(WINDOW))}",

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_coseg.imaging.planes import plane_picture
 from napari_coseg.imaging.volume_grid import VolumeGrid, sides
 from napari_coseg.imaging.volumes import as_ids, read_grid, read_info, read_voxels
-from napari_coseg.imaging.windows import apply_window
+from napari_coseg.imaging.windows import automatic_window
 from napari_coseg.types import CosegError
 
-#: Volumes that stay in memory: an image and its labels.
-_KEPT = 4
-#: Where nothing says how grey values are shown: what is darker or brighter than these percentiles
-#: of the volume is black or white.
-_PERCENTILES = (0.5, 99.5)
+#: Volumes that stay unpacked, in files of their own. Samples are planes of any of them, and to
+#: unpack a volume for each would take most of a training's time.
+_KEPT = 512
 _reading = Lock()
 #: Voxels, their own window, and where they lie, as far as the file says.
 _Read = tuple[npt.NDArray[Any], tuple[float, float], VolumeGrid | None]
@@ -36,7 +37,12 @@ def count_planes(path: Path) -> int:
     return read_info(path).shape[0]
 
 
-def read_plane(path: Path, plane: int, window: tuple[float, ...] | None) -> npt.NDArray[np.uint8]:
+def read_plane(
+    path: Path,
+    plane: int,
+    window: tuple[float, float] | None,
+    offsets: Sequence[float] | None = None,
+) -> npt.NDArray[np.uint8]:
     """Read a plane as an 8-bit picture.
 
     Parameters
@@ -46,7 +52,10 @@ def read_plane(path: Path, plane: int, window: tuple[float, ...] | None) -> npt.
     plane : int
         Index along its third axis as stored.
     window : (float, float) or None
-        Grey values that become black and white; None takes them from the volume.
+        Grey values that become black and white; None takes them from the volume, see
+        `napari_coseg.imaging.windows.automatic_window`.
+    offsets : sequence of three floats, optional
+        Where red, green and blue are taken, in planes from `plane`.
 
     Returns
     -------
@@ -58,9 +67,7 @@ def read_plane(path: Path, plane: int, window: tuple[float, ...] | None) -> npt.
         If the file cannot be read.
     """
     volume, found, _ = _volume(path)
-    low, high = window if window is not None else found
-    eight = apply_window(volume[plane], (low, high))
-    return np.repeat(eight[..., None], 3, axis=2)
+    return plane_picture(volume, plane, found if window is None else window, offsets)
 
 
 def read_label_plane(path: Path, plane: int, image: Path) -> npt.NDArray[Any]:
@@ -107,5 +114,9 @@ def _read(path: Path) -> _Read:
     grid = read_grid(path)
     if np.issubdtype(array.dtype, np.floating):
         array = np.nan_to_num(array)
-    low, high = np.percentile(array[:: max(1, len(array) // 32)], _PERCENTILES)
-    return array, (float(low), float(high)), grid
+    # Mapped from a file that has no name, or loses it, and goes with the mapping: memory holds
+    # what is looked at, and processes that load samples share it.
+    with TemporaryFile() as file:
+        mapped: npt.NDArray[Any] = np.memmap(file, array.dtype, "w+", shape=array.shape)
+    mapped[...] = array
+    return mapped, automatic_window(array), grid

@@ -1,4 +1,4 @@
-"""How the look of an H&E image varies: stain, light, focus, noise, compression."""
+"""How the look of an image varies: stain, light, focus, noise, compression, scanner."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ def augment(image: Picture, settings: LookSection, rng: np.random.Generator) -> 
         image = jitter_stain(image, settings.stain, rng)
     if settings.brightness:
         image = _jitter_light(image, settings.brightness, rng)
+    if settings.remap and rng.random() < settings.remap:
+        image = _remap(image, rng)
+    if settings.coarse and rng.random() < settings.coarse:
+        image = _coarsen(image, rng)
     if rng.random() < settings.blur:
         picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
         image = np.asarray(picture)
@@ -58,4 +62,29 @@ def _jitter_light(image: Picture, deviation: float, rng: np.random.Generator) ->
     values = np.arange(256, dtype=np.float32)
     table = (values - 128) * contrast + 128 * brightness
     out: Picture = np.clip(table, 0, 255).astype(np.uint8)[image]
+    return out
+
+
+def _remap(image: Picture, rng: np.random.Generator) -> Picture:
+    """Send grey values through a curve that rises, through four random points, and may clip."""
+    low, high = rng.uniform(-30, 50), rng.uniform(190, 330)
+    steps = rng.dirichlet((3, 3, 3, 3))
+    heights = low + (high - low) * np.concatenate([[0.0], np.cumsum(steps)])
+    curve = np.interp(np.arange(256), np.linspace(0, 255, len(heights)), heights)
+    out: Picture = np.clip(curve, 0, 255).astype(np.uint8)[image]
+    return out
+
+
+def _coarsen(image: Picture, rng: np.random.Generator) -> Picture:
+    """Make voxels larger: pixels are averaged, and channels share what lies between them."""
+    factor = rng.uniform(1.3, 3.0)
+    picture = Image.fromarray(image)
+    size = tuple(max(1, round(side / factor)) for side in picture.size)
+    small = picture.resize(size, Image.Resampling.BOX)
+    image = np.asarray(small.resize(picture.size, Image.Resampling.BILINEAR))
+    # Red and blue are the planes beside green's: thick planes hold a part of each other.
+    own = rng.uniform(0.4, 1.0)
+    middle = image[..., 1:2].astype(np.float32)
+    mixed = np.rint(own * image + (1 - own) * middle)
+    out: Picture = mixed.astype(np.uint8)
     return out

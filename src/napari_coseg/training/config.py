@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, field_validator, model_validator
 
 from napari_coseg.inference.instances import InstanceSettings
 from napari_coseg.training.prompt_config import PromptTrainingConfig
@@ -60,6 +60,9 @@ class ModelSection(AboutSection):
 
     Attributes
     ----------
+    planes : tuple of float, or None
+        For volumes: where the network's three channels are taken, in mm from the plane that it
+        segments; see `ModelCard`. None for pictures.
     post_processing : dict
         Thresholds of the model's objects that differ from the defaults; see `InstanceSettings`.
     """
@@ -68,6 +71,7 @@ class ModelSection(AboutSection):
     instance_classes: tuple[str, ...] = ()
     region_mpp: float = Field(gt=0)
     instance_mpp: float = Field(gt=0)
+    planes: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = None
     post_processing: dict[str, float | int] = Field(default_factory=dict)
     network: NetworkSection = NetworkSection()
 
@@ -104,11 +108,15 @@ class DataSection(FolderSection):
         with the value "ignore" takes no part in training.
     teacher : tuple of str
         Tasks that the teacher may fill in on its images: glands, for instance, on colon only.
+    score_at_most : int or None
+        Held-out items that are scored, spread evenly; None scores all. A volume has as many items
+        as planes.
     """
 
     region_names: dict[str, str] = Field(default_factory=dict)
     instance_names: dict[str, str] = Field(default_factory=dict)
     teacher: tuple[Literal["regions", "instances"], ...] = ("regions", "instances")
+    score_at_most: int | None = Field(default=None, ge=1)
 
 
 class AugmentSection(LookSection):

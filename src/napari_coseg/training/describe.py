@@ -25,6 +25,7 @@ def model_card(config: TrainingConfig, network: CosegNetwork, scores: dict[str, 
         instance_classes=_entries(model.instance_classes, len(model.region_classes)),
         region_mpp=model.region_mpp if model.region_classes else None,
         instance_mpp=model.instance_mpp,
+        planes=model.planes,
         post_processing=dict(model.post_processing),
     )
 

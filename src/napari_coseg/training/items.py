@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_coseg.datasets.folder import FolderDataset, FolderItem
+from napari_coseg.datasets.folder import FolderDataset, FolderItem, LabelledImage
 from napari_coseg.training.config import DataSection, ModelSection
 from napari_coseg.types import IGNORE, ClassTable, CosegError
 
@@ -27,6 +27,8 @@ class TrainingSet:
         Share of the samples.
     teacher : tuple of str
         Tasks that a teacher may fill in.
+    planes : tuple of float, or None
+        The model's, see `ModelSection`.
     """
 
     dataset: FolderDataset
@@ -35,6 +37,17 @@ class TrainingSet:
     region_ids: npt.NDArray[np.uint8]
     instance_ids: npt.NDArray[np.uint8]
     teacher: tuple[str, ...] = ("regions", "instances")
+    planes: tuple[float, float, float] | None = None
+
+    def read(self, item: FolderItem) -> LabelledImage:
+        """Read an item as the model sees it.
+
+        Raises
+        ------
+        CosegError
+            As `FolderDataset.read` does.
+        """
+        return self.dataset.read(item, self.planes)
 
     def known(self, task: str) -> frozenset[int]:
         """Ids of the model's classes that this set annotates."""
@@ -65,6 +78,7 @@ def training_set(
         items=tuple(items),
         weight=section.weight,
         teacher=section.teacher,
+        planes=model.planes,
         region_ids=regions,
         instance_ids=_id_table(
             dataset.instance_classes, section.instance_names, model.instance_classes, dataset.name
@@ -130,7 +144,7 @@ def prepare_item(
     weights : ndarray of float64, (classes + 1,)
         Chance of an object's class to be the centre of a sample.
     """
-    read = one.dataset.read(item)
+    read = one.read(item)
     own = one.dataset.mpp
     # Much finer pixels than any sample needs would alias: shrink once, with antialiasing.
     target = max(own, mpp * lowest)

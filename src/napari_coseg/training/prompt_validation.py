@@ -19,6 +19,7 @@ from napari_coseg.training.interaction import Session, boxes_of
 from napari_coseg.training.mask_items import MaskSet
 from napari_coseg.training.prompt_config import PromptTrainingConfig
 from napari_coseg.training.prompt_samples import TRUTH_STRIDE, PromptSamples
+from napari_coseg.training.sections import LookSection
 from napari_coseg.training.task import Done, normalised
 
 #: Part of the crop that the object's longer side is.
@@ -83,7 +84,7 @@ def validate_prompts(
             "mix": config.mix.model_copy(update={"pseudo": 0.0, "shapes": 0.0}),
             "augment": config.augment.model_copy(
                 update={
-                    **dict.fromkeys(("stain", "brightness", "blur", "noise", "jpeg", "colour"), 0),
+                    **dict.fromkeys((*LookSection.model_fields, "colour"), 0),
                     "fill": (FILL, FILL),
                     "rotate": False,
                 }

@@ -101,7 +101,9 @@ class SampleDataset(Dataset[dict[str, Tensor]]):
         quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
         warp = Warp(centre, factor, angle + quarter * math.pi / 2, mirror)
 
-        picture = warp.apply(item.image, tile, 1, Image.Resampling.BILINEAR, (255, 255, 255))
+        # Beside a picture the slide goes on white; beside a volume's plane is air.
+        beside = 255 if self.model.planes is None else 0
+        picture = warp.apply(item.image, tile, 1, Image.Resampling.BILINEAR, (beside,) * 3)
         image = augment(np.asarray(picture), self.settings, rng)
         stride = self.model.network.instance_stride
         sample = {"image": torch.from_numpy(image.copy())}

@@ -92,6 +92,11 @@ class LookSection(Section):
         Deviation of brightness and contrast.
     blur, noise, jpeg : float
         Probability of each.
+    remap : float
+        Probability that grey values go through a random curve that rises: another scanner.
+    coarse : float
+        Probability that a sample is as if its voxels had been larger, along all three axes where
+        its channels are planes.
     """
 
     stain: float = Field(default=0.2, ge=0)
@@ -99,6 +104,8 @@ class LookSection(Section):
     blur: float = Field(default=0.2, ge=0, le=1)
     noise: float = Field(default=0.2, ge=0, le=1)
     jpeg: float = Field(default=0.2, ge=0, le=1)
+    remap: float = Field(default=0.0, ge=0, le=1)
+    coarse: float = Field(default=0.0, ge=0, le=1)
 
 
 class SplitSection(Section):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.datasets.folder import FolderDataset, FolderItem
 from napari_coseg.training.config import AnyConfig, TrainingConfig
 from napari_coseg.training.items import TrainingSet, training_set
 from napari_coseg.training.sections import OptimiserSection
@@ -31,8 +31,15 @@ def load_sets(config: TrainingConfig) -> tuple[list[TrainingSet], list[HeldOut]]
         one = training_set(dataset, train, section, config.model)
         sets.append(one)
         if section.validation and held:
-            held_out.append(HeldOut(one, tuple(held)))
+            held_out.append(HeldOut(one, spread(held, section.score_at_most)))
     return sets, held_out
+
+
+def spread(items: Sequence[FolderItem], most: int | None) -> tuple[FolderItem, ...]:
+    """Choose `most` items evenly among those that there are; None chooses all."""
+    if most is None or len(items) <= most:
+        return tuple(items)
+    return tuple(items[(2 * i + 1) * len(items) // (2 * most)] for i in range(most))
 
 
 def freeze(network: nn.Module, prefixes: tuple[str, ...]) -> None:

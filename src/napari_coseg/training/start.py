@@ -193,7 +193,8 @@ def _check_same(config: CosegConfig, other: LoadedModel, model: ModelSection) ->
     different = [
         f"network.{key}"
         for key, value in config.model_dump().items()
-        if key not in ("region_classes", "instance_classes", "refine_instances")
+        # A token means the same at every tile size.
+        if key not in ("region_classes", "instance_classes", "refine_instances", "tile")
         and theirs[key] != value
     ]
     ours, before = config.refine_instances, other.network.config.refine_instances

@@ -84,7 +84,7 @@ def _tasks(
 
 
 def _counted(one: TrainingSet, item: FolderItem, classes: int) -> npt.NDArray[np.float64]:
-    read = one.dataset.read(item)
+    read = one.read(item)
     if read.instances is None or read.classes is None:
         return np.zeros(classes + 1)
     _, first = np.unique(read.instances, return_index=True)

@@ -92,7 +92,7 @@ def validate(
     for one in held_out:
         evaluation = Evaluation(_settings(model, one))
         for index, item in enumerate(one.items):
-            read = one.dataset.read(item)
+            read = one.training.read(item)
             result = segment_image(ArraySource(read.image, mpp=one.dataset.mpp), model)
             regions = None if read.regions is None else one.training.region_ids[read.regions]
             truth_classes = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from napari_coseg.types import RGB, ClassTable, CosegError
 
@@ -76,6 +76,9 @@ class ModelCard(BaseModel):
     region_mpp, instance_mpp : float or None
         Size of a pixel in µm at which each task runs; None where the model lacks the task, as a
         ``"syncsam"`` does.
+    planes : tuple of float, or None
+        For a model of volumes: where its three channels are taken, in mm along the axis of the
+        planes from the plane that it segments. None for a model of pictures.
     mean, std : tuple of float
         Normalisation of red, green and blue, for images scaled to 0..1.
     licence : str
@@ -107,6 +110,7 @@ class ModelCard(BaseModel):
     instance_classes: tuple[ClassEntry, ...] = ()
     region_mpp: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     instance_mpp: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    planes: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = None
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     licence: str = ""

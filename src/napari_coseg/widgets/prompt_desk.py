@@ -318,6 +318,12 @@ class Desk(QObject):
             waiting = opening.hand_over()
             opening.leave()
             self._open(None, opening.target.layer)
+            if self.opening is None and self.target is None:
+                # Refused. They were meant for this layer: a new one is not made for them.
+                for edit in waiting:
+                    edit.missed()
+                self._tell_lost(sum(edit.count for edit in waiting))
+                return
             for edit in waiting:
                 self.with_target(edit.act, edit.missed, edit.count)
         elif self.target is not None and not self.target.sheet.writing:
