@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.imaging.simple_itk import image_of, itk
+from napari_coseg.imaging.stored_voxels import check_stored
 from napari_coseg.imaging.volume_grid import VolumeGrid, sides
-from napari_coseg.imaging.volume_headers import check_stored, read_facts
+from napari_coseg.imaging.volume_headers import read_facts
 from napari_coseg.imaging.volumes import as_ids, itk_format, read_info
 from napari_coseg.types import CosegError
 

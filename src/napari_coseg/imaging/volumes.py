@@ -14,16 +14,16 @@ import psutil
 
 from napari_coseg.imaging.opening import check_file
 from napari_coseg.imaging.simple_itk import dtype_of, grid_of, itk
+from napari_coseg.imaging.stored_voxels import check_stored
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_headers import (
     VOLUME_SUFFIXES,
     HeaderFacts,
-    check_stored,
     is_volume,
-    not_finite,
     read_facts,
     unreadable,
 )
+from napari_coseg.imaging.voxel_faults import repaired
 from napari_coseg.types import CosegError
 
 #: Unit of grey values that say none.
@@ -33,11 +33,6 @@ _LARGEST = np.iinfo(np.int32).max
 _READERS = {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 # The image and its copy as an array, both in memory for a moment.
 _COPIES = 2
-# Negative numbers that were saved as unsigned ones of 16 bits stand above this, and between them
-# and all others there is nothing: -4096 and up, which is all that a scanner has.
-_WRAPPED, _HALF = (1 << 16) - 4096, 1 << 15
-# Air is at least this part of a volume; less may be metal that is as bright as numbers go.
-_AIR = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +149,7 @@ def read_volume(path: Path | str) -> Volume:
     reader = _header(path)
     grid, facts = _grid(path, reader)
     voxels = _voxels(path, reader, facts)
-    voxels, notes = _repaired(path, voxels, facts)
+    voxels, notes = repaired(path, voxels, facts)
     if not facts.has_orientation:
         notes.append(
             f"{path.name} does not say how it lies in the patient: left, front and top are guesses."
@@ -297,40 +292,3 @@ def _voxels(path: Path, reader: Any, facts: HeaderFacts) -> npt.NDArray[Any]:
     except (RuntimeError, MemoryError) as error:
         raise unreadable(path) from error
     return array.reshape(shape)
-
-
-def _repaired(
-    path: Path, voxels: npt.NDArray[Any], facts: HeaderFacts
-) -> tuple[npt.NDArray[Any], list[str]]:
-    """Return voxels that are all numbers, and what is odd about them."""
-    notes = []
-    if voxels.dtype.kind == "f":
-        if facts.mended is not None:
-            bad = not_finite(facts, voxels.size)
-        else:
-            bad = np.flatnonzero(~np.isfinite(voxels))
-        if bad.size:
-            flat = voxels.ravel()
-            flat[bad] = np.inf
-            lowest = flat.min()
-            flat[bad] = lowest if np.isfinite(lowest) else 0
-            voxels = flat.reshape(voxels.shape)
-            notes.append(
-                f"{path.name} has {bad.size:,} voxels that are no numbers (NaN or infinite): they "
-                f"take the lowest value, {voxels.min():g}."
-            )
-    elif voxels.dtype == np.uint16 and looks_wrapped(voxels):
-        notes.append(
-            f"{path.name} looks like negative numbers that were saved as unsigned ones (values up "
-            f"to {int(voxels.max()):,}): export it again as signed if air is white."
-        )
-    return voxels, notes
-
-
-def looks_wrapped(voxels: npt.NDArray[np.uint16]) -> bool:
-    """Whether unsigned values look like negative ones that wrapped around."""
-    high = voxels >= _HALF
-    if not high.any():
-        return False
-    air = int(np.count_nonzero(high)) / voxels.size
-    return _AIR < air < 1 and bool((voxels[high] >= _WRAPPED).all())
