@@ -510,6 +510,43 @@ def test_earlier_work_comes_back(
     assert ids(again) == {1}
 
 
+def test_earlier_work_comes_back_into_its_layer_if_that_is_there(
+    make_dock: Callable[[Any], PromptDock], viewer: Any, qtbot: Any
+) -> None:
+    dock = make_dock(viewer)
+    dock.take("box")
+    box(dock, qtbot, 2, 5, 12, 25)
+    dock.drawing.commit()
+    layer, path = viewer.layers["tile objects"], dock.desk.target.path  # type: ignore[union-attr]
+    dock.close()
+    # While there is no dock, napari's own brush goes on.
+    layer.data[40:44, 40:44] = 9
+    kept = layer.data.copy()
+    again = make_dock(viewer)
+    qtbot.waitUntil(lambda: again.desk.target is not None)
+    assert again.desk.target is not None
+    assert again.desk.target.path == path
+    assert [la.name for la in viewer.layers if "objects" in la.name] == ["tile objects"]
+    np.testing.assert_array_equal(labels(again), kept)
+    assert ids(again) == {1, 9}
+    again.undo()
+    assert ids(again) == {1}
+    again.redo()
+    again.close()
+    # Chosen by hand it goes on with its journal too.
+    third = make_dock(viewer)
+    qtbot.waitUntil(lambda: third.desk.target is not None)
+    third.form.into.setCurrentIndex(0)
+    third.form.into.activated.emit(0)
+    assert third.desk.target is None
+    choose = third.form.into.findText("tile objects")
+    third.form.into.setCurrentIndex(choose)
+    third.form.into.activated.emit(choose)
+    assert third.desk.target is not None
+    assert third.desk.target.path == path
+    assert ids(third) == {1, 9}
+
+
 def test_a_second_dock_on_the_same_image_is_told(
     make_dock: Callable[[Any], PromptDock], viewer: Any, qtbot: Any, told: list[str]
 ) -> None:

@@ -25,7 +25,7 @@ from napari_coseg.layers.results import role_of
 from napari_coseg.layers.sheet import Alignment
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.planning import stack_of
-from napari_coseg.widgets.prompt_target import Target
+from napari_coseg.widgets.prompt_target import Target, journal_of
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -194,13 +194,17 @@ class PromptPlace(QObject):
         except OSError:
             return []
 
+    def holder(self, path: Path) -> Any:
+        """Return the layer of the viewer that was used with a journal, None where none was."""
+        return next((layer for layer in self.sheets() if journal_of(layer) == path), None)
+
     def prepare(self, path: Path | None, layer: Any = None) -> Target:
         """Return a layer for objects, which is still to be read.
 
         Parameters
         ----------
         path : Path or None
-            Journal of earlier work; None begins a new one.
+            Journal of earlier work; None goes on with the layer's own, or begins a new one.
         layer : Labels layer, optional
             That objects go into; a new one by default.
 
@@ -212,7 +216,10 @@ class PromptPlace(QObject):
         if self.stack is None:
             raise CosegError(self.trouble or "Open an image first.")
         place = self.journal()
-        chosen = path or self._free(place.path)
+        if path is not None and layer is None:
+            layer = self.holder(path)
+        known = None if layer is None else journal_of(layer)
+        chosen = path or (known if known in self.earlier() else None) or self._free(place.path)
         made = layer if layer is not None else objects_layer(self.image, self.stack)
         assert self.identity is not None
         return Target(made, chosen, self.identity)

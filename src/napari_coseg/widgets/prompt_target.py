@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_coseg.annotation.case import Case
@@ -27,6 +28,14 @@ from napari_coseg.widgets.prompt_known import fits, known_records, made_by
 _SOON, _LATER, _MANY = 60, 250, 3000
 #: Milliseconds until a stroke is tried again that could not be kept.
 _AGAIN = 5000
+#: Layers that had a journal since the program started, by their unique ids.
+_journals: dict[Hashable, Path] = {}
+
+
+def journal_of(layer: Any) -> Path | None:
+    """Return the journal that a layer was used with last, None where it has none any more."""
+    path = _journals.get(layer.unique_id)
+    return path if path is not None and path.exists() else None
 
 
 class Target(QObject):
@@ -74,6 +83,9 @@ class Target(QObject):
         self._identity = identity
         self._pixels = SheetPixels(self.sheet)
         self._write = SheetWriter(self.sheet)
+        # Of a layer that was let go of what it holds now counts: it may have been painted since.
+        self._stood = journal_of(layer) == path
+        self._since: npt.NDArray[Any] | None = None
         # Here, and not in the thread that reads: a layer is asked in the GUI's.
         self._known = known_records(layer)
         self._run = made_by(layer)
@@ -105,6 +117,8 @@ class Target(QObject):
         StoppedError
             If `stop` was called meanwhile.
         """
+        if self._stood:
+            self._since = self.sheet.labels.copy()
         self.case = Case.open(
             self.path,
             self._identity,
@@ -139,8 +153,18 @@ class Target(QObject):
             self.case.close()
             raise
         self._write.shown = self._begun = True
+        _journals[self.layer.unique_id] = self.path
         self.catch_up()
+        self._take_in_since()
         self._show()
+
+    def _take_in_since(self) -> None:
+        """Make one edit of what was done to the layer while it had no journal."""
+        since, self._since = self._since, None
+        if since is None or np.array_equal(since, self.sheet.labels):
+            return
+        self.sheet.labels[...] = since
+        self._told(self.case.catch_up(None, name="painted without the dock"))
 
     @property
     def classes(self) -> ClassTable:
