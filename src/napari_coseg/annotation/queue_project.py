@@ -155,6 +155,16 @@ class QueueProject:
             return {case.id: f"Case {i}" for i, case in enumerate(self.cases, 1)}
         return {case.id: case_stem(case.key) for case in self._cases.values()}
 
+    def reason(self, number: int) -> str:
+        """Return why a case failed, without the name of its file where names are hidden."""
+        reason = self._cases[number].reason
+        if not self._anonymous or not reason:
+            return reason
+        path, name = self.path(number), self.name(number)
+        for told in (str(path), self._cases[number].key, path.name, case_stem(path.name)):
+            reason = reason.replace(told, name)
+        return reason
+
     def journal(self, number: int, role: str) -> Path:
         """Return the file of a case's labels.
 

@@ -272,7 +272,7 @@ class QueueDesk(QObject):
         if image is not None and image in self._viewer.layers:
             self._viewer.layers.remove(image)
         self.project.failed(number, reason)
-        self.said.emit(reason)
+        self.said.emit(self.project.reason(number))
 
     def _listen(self, image: Any, on: bool) -> None:
         event = self._viewer.layers.events.removed

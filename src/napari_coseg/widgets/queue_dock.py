@@ -51,9 +51,10 @@ class QueueDock(Dock):
         self._again = QPushButton("Look again")
         self._again.setToolTip("Take in files that are new in the folder.")
         self._find = QLineEdit()
-        self._find.setPlaceholderText("Filter by name or note")
+        self._find.setPlaceholderText("Name or note")
         self._find.setClearButtonEnabled(True)
         self._shown = combo("Show cases of one status.")
+        self._shown.setMinimumContentsLength(6)
         self._counts = note()
         self.model = QueueModel()
         self.table = QueueTable(self.model)
@@ -73,7 +74,10 @@ class QueueDock(Dock):
         self._message = note()
         layout = QVBoxLayout(self)
         layout.addWidget(_row(self._folder, self._again))
-        layout.addWidget(_row(self._find, self._shown))
+        filters = QHBoxLayout()
+        filters.addWidget(self._find, 3)
+        filters.addWidget(self._shown, 2)
+        layout.addLayout(filters)
         layout.addWidget(self._counts)
         layout.addWidget(self.table, 1)
         layout.addWidget(_row(self._back, self._next))
@@ -283,6 +287,8 @@ class _NoteField(QPlainTextEdit):
         super().__init__()
         self.setPlaceholderText("Note on this case")
         self.setTabChangesFocus(True)
+        # napari gives it no edge, and nobody would see that it can be written into.
+        self.setStyleSheet("QPlainTextEdit { border: 1px solid rgba(128, 128, 128, 140); }")
         self.setFixedHeight(2 * self.fontMetrics().lineSpacing() + 14)
 
 

@@ -57,6 +57,7 @@ class QueueModel(QAbstractTableModel):
         super().__init__()
         self.cases: list[QueueCase] = []
         self._names: dict[int, str] = {}
+        self._reasons: dict[int, str] = {}
         self._icons: dict[int, QIcon] = {}
         self._blank = QPixmap(_SIDE, _SIDE)
         self._blank.fill(QColor(0, 0, 0, 0))
@@ -64,6 +65,8 @@ class QueueModel(QAbstractTableModel):
     def show(self, project: QueueProject | None, cases: Sequence[QueueCase]) -> None:
         """Show some cases."""
         names = {} if project is None else project.names()
+        if project is not None:
+            self._reasons = {case.id: project.reason(case.id) for case in cases if case.reason}
         same = [case.id for case in cases] == [case.id for case in self.cases]
         if same and names == self._names:
             self.cases = list(cases)
@@ -90,7 +93,10 @@ class QueueModel(QAbstractTableModel):
             Qt.AspectRatioMode.KeepAspectRatio,
             Qt.TransformationMode.SmoothTransformation,
         )
-        self._icons[number] = QIcon(scaled)
+        icon = QIcon(scaled)
+        # Else Qt tints it in the lit row.
+        icon.addPixmap(scaled, QIcon.Mode.Selected)
+        self._icons[number] = icon
         row = self.row_of(number)
         if row is not None:
             self.dataChanged.emit(self.index(row, 0), self.index(row, 0))
@@ -134,7 +140,7 @@ class QueueModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole and column == 2:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ToolTipRole:
-            told = [self._names.get(case.id, ""), case.reason, case.note]
+            told = [self._names.get(case.id, ""), self._reasons.get(case.id, ""), case.note]
             return "\n".join(words for words in told if words)
         return None
 
