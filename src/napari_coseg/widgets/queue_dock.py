@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
     QHBoxLayout,
+    QInputDialog,
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
@@ -19,9 +20,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_coseg.annotation.queue_export import (
+    Layout,
+    NoPixelSizeError,
+    export_cases,
+    finished_cases,
+)
 from napari_coseg.annotation.queue_project import QueueProject
 from napari_coseg.annotation.queue_store import DONE, FLAGGED, IN_PROGRESS, STATUSES
 from napari_coseg.types import CosegError
+from napari_coseg.widgets.background import in_background
 from napari_coseg.widgets.parts import Dock, combo, note
 from napari_coseg.widgets.queue_desk import QueueDesk
 from napari_coseg.widgets.queue_table import QueueModel, QueueTable
@@ -71,6 +79,9 @@ class QueueDock(Dock):
         self._note = _NoteField()
         self._hide = QCheckBox("Hide names, shuffle")
         self._hide.setToolTip('Cases are called "Case 1", "Case 2", … in an order of their own.')
+        self._export = QPushButton("Export done …")
+        self._export.setToolTip("Write the finished cases as a data set that train reads.")
+        self._exporting: object | None = None
         self._message = note()
         layout = QVBoxLayout(self)
         layout.addWidget(_row(self._folder, self._again))
@@ -83,7 +94,7 @@ class QueueDock(Dock):
         layout.addWidget(_row(self._back, self._next))
         layout.addWidget(self._note)
         layout.addWidget(_row(self._flag, self._done))
-        layout.addWidget(self._hide)
+        layout.addWidget(_row(self._hide, self._export))
         layout.addWidget(self._message)
         for button in self.findChildren(QPushButton):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -190,6 +201,57 @@ class QueueDock(Dock):
             self.desk.rename()
             self._light()
 
+    def export(self, folder: Path, layout: Layout, mpp: float | None = None) -> None:
+        """Write the finished cases as a data set, in a thread.
+
+        The open case is closed first, where it is one of them, so that its journal can be read;
+        it opens again at the end.
+        """
+        project, number = self.desk.project, self.desk.number
+        if project is None or self._exporting is not None:
+            return
+        self._keep_note()
+        cases = finished_cases(project)
+        again = number if number is not None and project.case(number).status == DONE else None
+        try:
+            if again is not None:
+                self.desk.close_case()
+        except CosegError as error:
+            self._message.setText(str(error))
+            return
+
+        def write() -> list[str] | NoPixelSizeError:
+            try:
+                return export_cases(cases, folder, layout, name=folder.name, mpp=mpp)
+            except NoPixelSizeError as error:
+                return error
+
+        def written(told: list[str] | NoPixelSizeError) -> None:
+            if isinstance(told, NoPixelSizeError):
+                QTimer.singleShot(0, lambda: self._ask_size(str(told), folder, layout))
+                return
+            count = len(cases) - len(told)
+            words = [f"{count} cases are in {folder}." if count != 1 else f"1 case is in {folder}."]
+            show_info(" ".join([*words, *told]))
+
+        def ended() -> None:
+            self._exporting = None
+            if self.gone:
+                return
+            if again is not None and self.desk.number is None and self.desk.project is project:
+                self.open_case(again)
+            self._light()
+
+        self._exporting = in_background(
+            write,
+            f"Writing {len(cases)} cases to {folder.name}",
+            done=written,
+            failed=lambda: None,
+            ended=ended,
+        )
+        self._message.setText(f"Writing {folder.name} …")
+        self._light()
+
     def let_go(self) -> None:
         """Keep everything, close case and queue."""
         self._keep_note()
@@ -215,6 +277,7 @@ class QueueDock(Dock):
         self._flag.clicked.connect(self.flag)
         self._note.textChanged.connect(self._on_typed)
         self._hide.toggled.connect(self.hide_names)
+        self._export.clicked.connect(self._ask_export)
 
     def _refresh(self, event: object = None) -> None:
         project = self.desk.project
@@ -236,6 +299,7 @@ class QueueDock(Dock):
         self._note.setEnabled(is_open)
         for part in (self._again, self._hide, self._back, self._next):
             part.setEnabled(project is not None)
+        self._export.setEnabled(project is not None and self._exporting is None)
         flagged = is_open and project is not None and project.case(number).status == FLAGGED
         self._flag.setChecked(bool(flagged))
 
@@ -278,6 +342,24 @@ class QueueDock(Dock):
         chosen = QFileDialog.getExistingDirectory(self, "Folder of the images", start)
         if chosen:
             self.open_folder(chosen)
+
+    def _ask_export(self) -> None:
+        layouts: dict[str, Layout] = {"nnU-Net v2": "nnunet", "Folder data set": "folder"}
+        kind, chosen = QInputDialog.getItem(
+            self, "Export finished cases", "Layout of the data set", [*layouts], 0, False
+        )
+        if not chosen:
+            return
+        folder = QFileDialog.getExistingDirectory(self, "An empty folder for the data set")
+        if folder:
+            self.export(Path(folder), layouts[kind])
+
+    def _ask_size(self, words: str, folder: Path, layout: Layout) -> None:
+        size, given = QInputDialog.getDouble(
+            self, "Size of a pixel", f"{words}\nµm a pixel:", 0.5, 0.001, 1000.0, 3
+        )
+        if given:
+            self.export(folder, layout, size)
 
 
 class _NoteField(QPlainTextEdit):
