@@ -249,7 +249,9 @@ def _semantic(parts: dict[str, Array], regions: int, kinds: int) -> tuple[Array,
 
 def _same_size(sizes: dict[str, Any], name: str, image: CaseImage, mpp: float | None) -> None:
     volume = image.grid is not None
-    size = list(image.grid.spacing) if image.grid is not None else image.mpp or mpp
+    # NIfTI keeps sizes in 32 bits: 0.4 mm is read as 0.4000000059.
+    spacing = [] if image.grid is None else [round(side, 6) for side in image.grid.spacing]
+    size = spacing or image.mpp or mpp
     if size is None:
         raise NoPixelSizeError(f"{name} does not say how large its pixels are: give their size.")
     if not sizes:

@@ -48,36 +48,34 @@ def describe(root: Path) -> dict[str, Any]:
         raise CosegError(
             f"{root} has several files an image, a channel each: data sets of one can be read."
         )
-    own = about.get(KEY)
     known: dict[str, Any] = {"name": str(about.get("name", root.name))}
     known["license"] = str(about.get("licence", about.get("license", "unknown")))
-    if isinstance(own, dict):
-        return {**known, **own}
-    names, _ = _classes(root, about)
-    known["region_classes"] = list(names)
+    if not _is_ours(root):
+        known["region_classes"] = _classes(root, about)[0]
+    own = about.get(KEY)
+    known |= own if isinstance(own, dict) else {}
+    if "mpp" in known or "spacing" in known:
+        return known
     first = next(iter(sorted((root / "imagesTr").glob(f"*{CHANNEL}.*"))), None)
     grid = read_grid(first) if first is not None and is_volume(first) else None
-    if grid is not None:
-        known["spacing"] = list(grid.spacing)
-        return known
-    raise CosegError(
-        f'{root / "dataset.json"} does not say how large a pixel is: add "{KEY}": '
-        '{"mpp": 0.5, "region_classes": [...]} with the µm of a pixel and the names of the labels.'
-    )
+    if grid is None:
+        raise CosegError(
+            f"{root / 'dataset.json'} does not say how large a pixel is: add "
+            f'"{KEY}": {{"mpp": 0.5}}, with the µm of a pixel.'
+        )
+    return {**known, "spacing": list(grid.spacing)}
 
 
 def label_folders(root: Path) -> Mapping[str, str]:
     """Return the folder of each kind of labels."""
-    if isinstance(_read(root).get(KEY), dict) and (root / "regionsTr").is_dir():
+    if _is_ours(root):
         return {"regions": "regionsTr", "instances": "instancesTr", "classes": "classesTr"}
-    if (root / "instancesTr").is_dir():
-        return {"instances": "instancesTr", "classes": "classesTr"}
     return {"regions": "labelsTr"}
 
 
 def ignored_id(root: Path) -> int | None:
     """Return the id of pixels that training leaves out, None where there is none."""
-    return None if isinstance(_read(root).get(KEY), dict) else _classes(root, _read(root))[1]
+    return None if _is_ours(root) else _classes(root, _read(root))[1]
 
 
 def nnunet_description(
@@ -123,6 +121,10 @@ def nnunet_description(
         KEY: dict(own),
     }
     return json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+
+
+def _is_ours(root: Path) -> bool:
+    return (root / "regionsTr").is_dir() or (root / "instancesTr").is_dir()
 
 
 def _read(root: Path) -> dict[str, Any]:
