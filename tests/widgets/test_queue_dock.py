@@ -11,18 +11,22 @@ from napari.layers import Labels
 from PIL import Image
 from qtpy.QtCore import Qt
 
+from napari_coseg.annotation.change import Commit
 from napari_coseg.annotation.queue_store import DONE, FAILED, FLAGGED, IN_PROGRESS, TO_DO
 from napari_coseg.datasets.folder import FolderDataset
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_writing import write_volume
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.queue_layers import regions_on
-from napari_coseg.types import ClassTable
+from napari_coseg.types import ClassTable, Mask
 from napari_coseg.widgets.held_layers import held_on
 from napari_coseg.widgets.prompt_place import PromptPlace
 from napari_coseg.widgets.queue_dock import QueueDock
+from tests.widgets import test_prompt_dock as parts
 
-GRID = VolumeGrid((4, 20, 24), (0.5, 0.4, 0.4))
+client, told, make_prompt_dock = parts.client, parts.told, parts.make_dock
+
+GRID = VolumeGrid((4, 20, 24), (0.5, 0.25, 0.25))
 
 
 @pytest.fixture
@@ -187,6 +191,35 @@ def test_objects_are_lent_to_who_edits_them(dock: QueueDock, viewer: Any, qtbot:
     assert isinstance(objects, Labels)
     assert set(np.unique(objects.data)) == {0, 5}
     assert Stack.of(viewer.layers["a0"]).shape == (40, 50)
+
+
+def test_the_prompt_dock_draws_into_the_case(
+    dock: QueueDock, make_prompt_dock: Any, viewer: Any, qtbot: Any
+) -> None:
+    prompt = make_prompt_dock(viewer)
+
+    def works_on(name: str) -> bool:
+        target = prompt.desk.target
+        return target is not None and name in names(viewer) and target.layer == viewer.layers[name]
+
+    qtbot.waitUntil(lambda: works_on("a0 objects"), timeout=20_000)
+    mask = Mask((2, 3), np.ones((6, 6), bool))
+    prompt.desk.target.commit([Commit(mask)], protect=True)
+    go(dock, qtbot, 2)
+    qtbot.waitUntil(lambda: works_on("a1 objects"), timeout=20_000)
+    assert names(viewer) == ["a1", "a1 objects"]
+    go(dock, qtbot, 1)
+    qtbot.waitUntil(lambda: works_on("a0 objects"), timeout=20_000)
+    assert (viewer.layers["a0 objects"].data[2:8, 3:9] == 1).all()
+    prompt.close()
+    # The queue keeps the layer itself now.
+    held = held_on(viewer.layers["a0"])
+    assert held is not None
+    assert held.borrowed is None
+    paint(held.layer, 6)
+    go(dock, qtbot, 2)
+    go(dock, qtbot, 1)
+    assert set(np.unique(viewer.layers["a0 objects"].data)) == {0, 1, 6}
 
 
 def test_export_of_the_open_case(dock: QueueDock, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
