@@ -300,8 +300,10 @@ class QueueDock(Dock):
         for part in (self._again, self._hide, self._back, self._next):
             part.setEnabled(project is not None)
         self._export.setEnabled(project is not None and self._exporting is None)
-        flagged = is_open and project is not None and project.case(number).status == FLAGGED
-        self._flag.setChecked(bool(flagged))
+        flagged = False
+        if project is not None and number is not None:
+            flagged = project.case(number).status == FLAGGED
+        self._flag.setChecked(flagged)
 
     def _on_opened(self) -> None:
         project, number = self.desk.project, self.desk.number
