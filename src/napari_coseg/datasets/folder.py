@@ -1,7 +1,7 @@
 """A folder data set: images and whatever labels there are, matched by name.
 
 The layout is the project's own (docs/formats.md). All label folders are optional:
-a missing label is "not annotated", never background.
+a missing label is "not annotated", never background. A folder of nnU-Net v2 is read as well.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_coseg.datasets import nnunet
 from napari_coseg.datasets.volume_planes import count_planes, read_label_plane, read_plane
 from napari_coseg.imaging.labels import read_labels
 from napari_coseg.imaging.source import open_image
@@ -116,7 +117,9 @@ class FolderDataset:
         colours = about.get("colours")
         self.region_classes = ClassTable.from_names(about.get("region_classes", ()), colours)
         self.instance_classes = ClassTable.from_names(about.get("instance_classes", ()), colours)
-        self.items = _find_items(self.root, about.get("group"))
+        self._nnunet = nnunet.is_nnunet(self.root)
+        self._ignored = nnunet.ignored_id(self.root) if self._nnunet else None
+        self.items = _find_items(self.root, about.get("group"), self._nnunet)
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -160,6 +163,9 @@ class FolderDataset:
             else read_label_plane(path, item.plane, item.image)
             for kind, path in item.labels.items()
         }
+        if self._ignored is not None and "regions" in found:
+            marked = found["regions"] == self._ignored
+            found["regions"] = np.where(marked, IGNORE, found["regions"])
         for kind, table in (("regions", self.region_classes), ("classes", self.instance_classes)):
             if kind in found:
                 _check_classes(found[kind], table, item.labels[kind])
@@ -190,12 +196,18 @@ def _name(about: Mapping[str, Any], root: Path) -> str:
 
 def _read_description(root: Path) -> dict[str, Any]:
     path = root / "dataset.toml"
+    if nnunet.is_nnunet(root):
+        return _known(nnunet.describe(root), root / "dataset.json")
     try:
         about = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CosegError(f"{root} is no data set: it has no dataset.toml.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CosegError(f"{path} cannot be read as TOML: {error}.") from error
+    return _known(about, path)
+
+
+def _known(about: dict[str, Any], path: Path) -> dict[str, Any]:
     unknown = sorted(set(about) - _KEYS)
     if unknown:
         raise CosegError(f"{path} has unknown keys: {', '.join(unknown)}.")
@@ -230,23 +242,25 @@ def _named(path: Path, suffixes: tuple[str, ...]) -> str | None:
     return path.stem if path.suffix.lower() in suffixes else None
 
 
-def _find_items(root: Path, group: object) -> tuple[FolderItem, ...]:
-    images = sorted(
-        path for path in (root / "images").glob("*") if _named(path, IMAGE_SUFFIXES) is not None
-    )
+def _find_items(root: Path, group: object, of_nnunet: bool) -> tuple[FolderItem, ...]:
+    folder = root / ("imagesTr" if of_nnunet else "images")
+    images = sorted(path for path in folder.glob("*") if _named(path, IMAGE_SUFFIXES) is not None)
     if not images:
         known = ", ".join(IMAGE_SUFFIXES + VOLUME_SUFFIXES)
-        raise CosegError(f"{root / 'images'} holds no image ({known}).")
-    labels: dict[str, dict[str, Path]] = {kind: {} for kind in LABEL_KINDS}
-    for kind in LABEL_KINDS:
-        for path in sorted((root / kind).glob("*")):
+        raise CosegError(f"{folder} holds no image ({known}).")
+    kinds = nnunet.label_folders(root) if of_nnunet else {kind: kind for kind in LABEL_KINDS}
+    labels: dict[str, dict[str, Path]] = {kind: {} for kind in kinds}
+    for kind, where in kinds.items():
+        for path in sorted((root / where).glob("*")):
             name = _named(path, LABEL_SUFFIXES)
             if name is not None:
                 labels[kind][name] = path
     names = [str(_named(image, IMAGE_SUFFIXES)) for image in images]
+    if of_nnunet:
+        names = [name.removesuffix(nnunet.CHANNEL) for name in names]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise CosegError(f"{root / 'images'} has two images of the name {twice[0]}.")
+        raise CosegError(f"{folder} has two images of the name {twice[0]}.")
     items = []
     for path, stem in zip(images, names, strict=True):
         own = {kind: found[stem] for kind, found in labels.items() if stem in found}

@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_coseg.annotation.change import Change
 from napari_coseg.layers.sheet import Alignment
 from napari_coseg.types import CosegError
+from napari_coseg.widgets.held_layers import HeldLayer, held_as, held_on
 from napari_coseg.widgets.prompt_form import PromptForm
 from napari_coseg.widgets.prompt_into import fill_into
 from napari_coseg.widgets.prompt_opening import INSTANT, Opening, Waiting
@@ -59,6 +60,7 @@ class Desk(QObject):
         self.opening: Opening | None = None
         self.turn = 0
         self._offset: tuple[float, ...] = ()
+        self._borrowed: HeldLayer | None = None
         self._reading = threading.Lock()
         self._new_wanted = False
         self.place.found.connect(self._on_found)
@@ -155,6 +157,7 @@ class Desk(QObject):
             self._hear_data(opening.target, False)
             opening.leave()
         if self.target is None:
+            self._give_back()
             return
         self.turn += 1
         target, self.target = self.target, None
@@ -163,6 +166,7 @@ class Desk(QObject):
             self.dropped.emit(target.layer)
         finally:
             target.let_go()
+            self._give_back()
 
     def fill(self, event: object = None) -> None:
         """List the layers that objects could go into, and earlier work on the image."""
@@ -188,7 +192,11 @@ class Desk(QObject):
         self.fill()
         earlier = self.place.earlier()
         free = self.target is None and self.opening is None
-        if earlier and free and not self._new_wanted:
+        held = held_on(self.place.image)
+        if held is not None and free and not self._new_wanted:
+            # The queue's case: objects go into its layer.
+            self._open(held.path, held.layer)
+        elif earlier and free and not self._new_wanted:
             self._open(earlier[0], back=True)
 
     def _on_chosen(self) -> None:
@@ -207,11 +215,18 @@ class Desk(QObject):
 
     def _open(self, path: Path | None, layer: Any = None, *, back: bool = False) -> None:
         """Open a layer: at once, or in a thread where it is large."""
+        self._borrowed = held_as(layer, path)
+        if self._borrowed is not None:
+            path, layer = self._borrowed.path, self._borrowed.layer
+            self._borrowed.lend()
         try:
             target = self.place.prepare(path, layer)
+            if self._borrowed is not None:
+                self._borrowed.borrowed = target
             if target.size <= INSTANT:
                 target.read()
         except CosegError as error:
+            self._give_back()
             self._on_refused(str(error))
             return
         if target.size <= INSTANT:
@@ -233,6 +248,7 @@ class Desk(QObject):
         try:
             target.begin()
         except CosegError as error:
+            self._give_back()
             self._on_refused(str(error))
             return False
         self.place.show(target)
@@ -268,10 +284,16 @@ class Desk(QObject):
         lost = opening.give_up()
         if opening is self.opening:
             self.opening = None
+            self._give_back()
             self._hear_data(opening.target, False)
             self.said.emit("")
             self.fill()
         self._tell_lost(lost)
+
+    def _give_back(self) -> None:
+        borrowed, self._borrowed = self._borrowed, None
+        if borrowed is not None:
+            borrowed.take_back()
 
     def _on_kept(self, opening: Opening, done: int) -> None:
         name = opening.target.layer.name

@@ -1,0 +1,343 @@
+"""A queue: the cases of a folder, in an order, each with what a person did about it.
+
+The queue's own files lie in ``coseg-queue`` in that folder: one for the cases, and a journal for
+the labels of each. Where a folder cannot be written to, or is on a network share (SQLite's locks
+do not hold there), they lie in the user's data folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import random
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from napari_coseg.annotation.places import SUFFIX, data_folder, why_not
+from napari_coseg.annotation.queue_cases import OWN_FOLDER, case_stem, find_cases, listed_cases
+from napari_coseg.annotation.queue_store import (
+    FAILED,
+    IN_PROGRESS,
+    STATUSES,
+    TO_DO,
+    Change,
+    QueueCase,
+    QueueStore,
+)
+from napari_coseg.annotation.queue_writer import QueueWriter
+from napari_coseg.types import CosegError
+
+#: Name of the queue's file.
+FILE = "project.coseg-queue"
+#: Folder of the journals, beside that file.
+LABELS = "labels"
+
+
+class QueueProject:
+    """An open queue; made by `open`. One thread, the GUI's, uses it.
+
+    Every change is in memory at once and on the disk a moment later; `wait` waits for that.
+
+    Attributes
+    ----------
+    root : Path
+        The folder of the images.
+    home : Path
+        The folder of the queue's own files.
+    """
+
+    def __init__(self, root: Path, home: Path, store: QueueStore) -> None:
+        self.root = root
+        self.home = home
+        facts = store.facts()
+        self._cases = {case.id: case for case in store.cases()}
+        self._anonymous = facts.get("anonymous") == "1"
+        self._last = int(facts.get("last", "0"))
+        self._listed = facts.get("listed") == "1"
+        seed = facts.get("seed")
+        self._seed = secrets.token_hex(8) if seed is None else seed
+        self.on_trouble: Callable[[str | None], None] | None = None
+        self._writer = QueueWriter(store, self._trouble)
+        if seed is None:
+            self._writer.put(("seed", self._seed))
+
+    @classmethod
+    def open(
+        cls,
+        root: Path | str,
+        paths: Iterable[Path | str] | None = None,
+        *,
+        home: Path | None = None,
+    ) -> QueueProject:
+        """Open the queue of a folder, or begin one.
+
+        Files that are new in the folder come to the end of the queue; cases whose file is gone
+        stay, with what is known of them.
+
+        Parameters
+        ----------
+        root : Path or str
+            Folder of the images.
+        paths : iterable of Path or str, optional
+            The cases of a new queue, where these are not all of the folder; a queue that was made
+            of a list takes in no new files by itself.
+        home : Path, optional
+            Folder of the queue's own files, by default as this module's description says.
+
+        Raises
+        ------
+        CosegError
+            If the folder is not there, holds no cases, or the queue is in use, damaged, or of a
+            newer version.
+        """
+        root = Path(root).absolute()
+        listed = None if paths is None else listed_cases(root, paths)
+        found = find_cases(root) if listed is None else listed
+        home = home_of(root) if home is None else home
+        new = not (home / FILE).exists()
+        if new and not found:
+            raise CosegError(
+                f"{root} holds no images, volumes or DICOM folders: choose the folder of the "
+                "images."
+            )
+        try:
+            (home / LABELS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CosegError(
+                f"The folder {home} cannot be made ({error.strerror}): choose another one."
+            ) from error
+        store = QueueStore(home / FILE)
+        try:
+            project = cls(root, home, store)
+        except BaseException:
+            store.close()
+            raise
+        if listed is not None:
+            project._writer.put(("listed", "1"))
+            project._listed = True
+        if listed is not None or not project._listed:
+            project._take_in(found)
+        return project
+
+    # What is there.
+
+    @property
+    def cases(self) -> list[QueueCase]:
+        """All cases in their order: shuffled by the queue's seed where names are hidden."""
+        cases = list(self._cases.values())
+        if self._anonymous:
+            cases.sort(key=lambda case: random.Random(f"{self._seed}/{case.key}").random())
+        return cases
+
+    def case(self, number: int) -> QueueCase:
+        """Return a case by its number."""
+        return self._cases[number]
+
+    def path(self, number: int) -> Path:
+        """Return the file or the DICOM folder of a case."""
+        return self.root / self._cases[number].key
+
+    def name(self, number: int) -> str:
+        """Return what a case is called: "Case 7" where names are hidden.
+
+        That number is its place in the shuffled order, and tells nothing of the file.
+        """
+        if not self._anonymous:
+            return case_stem(self._cases[number].key)
+        order = [case.id for case in self.cases]
+        return f"Case {order.index(number) + 1}"
+
+    def names(self) -> dict[int, str]:
+        """Return what all cases are called."""
+        if self._anonymous:
+            return {case.id: f"Case {i}" for i, case in enumerate(self.cases, 1)}
+        return {case.id: case_stem(case.key) for case in self._cases.values()}
+
+    def reason(self, number: int) -> str:
+        """Return why a case failed, without the name of its file where names are hidden."""
+        reason = self._cases[number].reason
+        if not self._anonymous or not reason:
+            return reason
+        path, name = self.path(number), self.name(number)
+        for told in (str(path), self._cases[number].key, path.name, case_stem(path.name)):
+            reason = reason.replace(told, name)
+        return reason
+
+    def journal(self, number: int, role: str) -> Path:
+        """Return the file of a case's labels.
+
+        Parameters
+        ----------
+        number : int
+        role : str
+            ``"objects"`` or ``"regions"``.
+        """
+        # By the path and not by the number: a queue that begins anew finds its labels again.
+        digest = hashlib.blake2b(self._cases[number].key.encode(), digest_size=8).hexdigest()
+        return self.home / LABELS / f"{digest}.{role}{SUFFIX}"
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether names are hidden."""
+        return self._anonymous
+
+    @property
+    def last(self) -> int | None:
+        """The case that was open last, None for none."""
+        return self._last if self._last in self._cases else None
+
+    def counts(self) -> dict[str, int]:
+        """Return how many cases have each status."""
+        counts = dict.fromkeys(STATUSES, 0)
+        for case in self._cases.values():
+            counts[case.status] += 1
+        return counts
+
+    def search(self, text: str = "", statuses: Sequence[str] = STATUSES) -> list[QueueCase]:
+        """Return the cases of some statuses whose name or note holds all words of a text."""
+        words = text.casefold().split()
+        names = self.names()
+        return [
+            case
+            for case in self.cases
+            if case.status in statuses
+            and all(word in f"{names[case.id]}\n{case.note}".casefold() for word in words)
+        ]
+
+    @staticmethod
+    def neighbour(cases: Sequence[QueueCase], number: int | None, forward: bool) -> int | None:
+        """Return the case before or after one among some; None at the end.
+
+        Where the case itself is not among them any more, the first one, or the last, is taken.
+        """
+        order = [case.id for case in cases]
+        if not order:
+            return None
+        if number not in order:
+            return order[0] if forward else order[-1]
+        place = order.index(number) + (1 if forward else -1)
+        return order[place] if 0 <= place < len(order) else None
+
+    # What changes.
+
+    def opened(self, number: int) -> None:
+        """Remember that a case was opened: one to do, or that had failed, is in progress now."""
+        self._last = number
+        self._writer.put(("last", str(number)))
+        if self._cases[number].status in (TO_DO, FAILED):
+            self.set_status(number, IN_PROGRESS)
+
+    def set_status(self, number: int, status: str) -> None:
+        """Set the status of a case.
+
+        Raises
+        ------
+        ValueError
+            If there is no such status, or it is "failed", which `failed` sets.
+        """
+        if status not in STATUSES or status == FAILED:
+            raise ValueError(f"no status that can be set: {status!r}")
+        self._put(dataclasses.replace(self._cases[number], status=status, reason=""))
+
+    def failed(self, number: int, reason: str) -> None:
+        """Remember that a case cannot be used, and why; the queue goes on."""
+        self._put(dataclasses.replace(self._cases[number], status=FAILED, reason=reason))
+
+    def set_note(self, number: int, note: str) -> None:
+        """Set the note of a case."""
+        self._put(dataclasses.replace(self._cases[number], note=note))
+
+    def add_time(self, number: int, seconds: float) -> None:
+        """Add to the time that a person worked at a case."""
+        if seconds > 0:
+            case = self._cases[number]
+            self._put(dataclasses.replace(case, seconds=case.seconds + seconds))
+
+    def set_anonymous(self, hide: bool) -> None:
+        """Hide or show names."""
+        self._anonymous = hide
+        self._writer.put(("anonymous", str(int(hide))))
+
+    def rescan(self) -> list[int]:
+        """Take in files that are new in the folder; return the numbers of their cases.
+
+        Raises
+        ------
+        CosegError
+            If the folder cannot be read.
+        """
+        return [] if self._listed else self._take_in(find_cases(self.root))
+
+    def _take_in(self, keys: Iterable[str]) -> list[int]:
+        known = {case.key for case in self._cases.values()}
+        number = max(self._cases, default=0)
+        new: list[Change] = []
+        for key in keys:
+            if key not in known:
+                number += 1
+                self._cases[number] = QueueCase(number, key)
+                new.append(self._cases[number])
+        if new:
+            self._writer.put(*new)
+        return [case.id for case in new if isinstance(case, QueueCase)]
+
+    def _put(self, case: QueueCase) -> None:
+        if case != self._cases[case.id]:
+            self._cases[case.id] = case
+            self._writer.put(case)
+
+    # On the disk.
+
+    @property
+    def writer(self) -> QueueWriter:
+        """Whoever brings changes to the disk."""
+        return self._writer
+
+    @property
+    def saved(self) -> bool:
+        """Whether everything is on the disk."""
+        return self._writer.saved
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until everything is on the disk; whether it is."""
+        return self._writer.wait(timeout)
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """Write what is left and close the queue; whether everything is on the disk."""
+        return self._writer.close(timeout)
+
+    def __enter__(self) -> QueueProject:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _trouble(self, sentence: str | None) -> None:
+        if self.on_trouble is not None:
+            self.on_trouble(sentence)
+
+
+def home_of(root: Path) -> Path:
+    """Return where the own files of a folder's queue lie.
+
+    Raises
+    ------
+    CosegError
+        If the folder is not there.
+    """
+    if not root.is_dir():
+        raise CosegError(
+            f"The folder {root} does not exist: choose another one, or connect its disk."
+        )
+    inside = root / OWN_FOLDER
+    if not why_not(root):
+        return inside
+    digest = hashlib.blake2b(str(root.absolute()).encode(), digest_size=8).hexdigest()
+    return data_folder().parent / "queues" / digest

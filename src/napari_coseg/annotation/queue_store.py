@@ -1,0 +1,225 @@
+"""The SQLite file of a queue: its cases, each with one row, and what is known of each.
+
+As a journal's file it belongs to one process at a time, and what is committed is on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_coseg.annotation.queue_faults import damaged_queue, explained_queue
+from napari_coseg.types import CosegError
+
+#: Version of the tables below.
+FORMAT = 1
+#: Marks a SQLite file as a queue: "CSEQ".
+_APPLICATION = 0x43534551
+#: Seconds to wait for another process that is just leaving.
+_PATIENCE = 0.3
+
+TO_DO, IN_PROGRESS, DONE, FLAGGED, FAILED = "to do", "in progress", "done", "flagged", "failed"
+STATUSES = (TO_DO, IN_PROGRESS, DONE, FLAGGED, FAILED)
+
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE cases (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
+    note TEXT NOT NULL, reason TEXT NOT NULL, seconds REAL NOT NULL);
+CREATE TABLE thumbnails (id INTEGER PRIMARY KEY, stamp TEXT NOT NULL, png BLOB NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class QueueCase:
+    """One case of a queue.
+
+    Attributes
+    ----------
+    id : int
+        Its number in the queue, from 1, which it keeps.
+    key : str
+        Path of its image below the queue's folder, with ``/``.
+    status : str
+        One of `STATUSES`.
+    note : str
+        Of the person.
+    reason : str
+        Why it failed; empty for other statuses.
+    seconds : float
+        How long a person worked at it.
+    """
+
+    id: int
+    key: str
+    status: str = TO_DO
+    note: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+
+
+#: A row of a case or a fact of the queue, as it is to be.
+Change = QueueCase | tuple[str, str]
+
+
+class QueueStore:
+    """The open file of a queue. One thread at a time may use it.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is made where there is none.
+
+    Raises
+    ------
+    CosegError
+        If it is in use, damaged, of a newer version, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._db = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE
+            )
+        except sqlite3.Error as error:
+            raise explained_queue(error, path) from error
+        try:
+            self._start()
+            self._file = _file_of(path)
+        except (sqlite3.Error, CosegError) as error:
+            self._db.close()
+            raise explained_queue(error, path) from error
+
+    def _start(self) -> None:
+        db = self._db
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        (mark,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+        if tables and mark != _APPLICATION:
+            raise damaged_queue(self.path)
+        if version > FORMAT:
+            raise CosegError(
+                f"The queue {self.path} was made by a newer napari-coseg (format {version}, this "
+                f"one knows {FORMAT}); update napari-coseg to open it."
+            )
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        # macOS: "written" must mean on the disk, not in its cache.
+        db.execute("PRAGMA fullfsync=ON")
+        db.execute("PRAGMA checkpoint_fullfsync=ON")
+        with self._transaction():
+            if not tables:
+                for statement in _TABLES.split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA application_id={_APPLICATION}")
+                db.execute(f"PRAGMA user_version={FORMAT}")
+        (told,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if told != "ok":
+            raise damaged_queue(self.path)
+
+    def cases(self) -> list[QueueCase]:
+        """Return all cases in the order of their numbers.
+
+        Raises
+        ------
+        CosegError
+            If the file is damaged.
+        """
+        try:
+            rows = self._db.execute(
+                "SELECT id, key, status, note, reason, seconds FROM cases ORDER BY id"
+            ).fetchall()
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise explained_queue(error, self.path) from error
+        if any(row[2] not in STATUSES for row in rows):
+            raise damaged_queue(self.path)
+        return [QueueCase(*row) for row in rows]
+
+    def facts(self) -> dict[str, str]:
+        """Return what is known of the queue as a whole."""
+        return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Write some changes in one transaction; they are on the disk, or none is.
+
+        Raises
+        ------
+        sqlite3.Error, CosegError
+            If that fails; nothing has changed then.
+        """
+        self.check_place()
+        with self._transaction():
+            for change in changes:
+                if isinstance(change, QueueCase):
+                    self._db.execute(
+                        "INSERT OR REPLACE INTO cases VALUES (?, ?, ?, ?, ?, ?)",
+                        (
+                            change.id,
+                            change.key,
+                            change.status,
+                            change.note,
+                            change.reason,
+                            change.seconds,
+                        ),
+                    )
+                else:
+                    self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", change)
+
+    def thumbnail(self, case: int, stamp: str) -> bytes | None:
+        """Return the small picture of a case as PNG; None if it was made of another file."""
+        row = self._db.execute(
+            "SELECT png FROM thumbnails WHERE id = ? AND stamp = ?", (case, stamp)
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def keep_thumbnail(self, case: int, stamp: str, png: bytes) -> None:
+        """Keep the small picture of a case."""
+        self.check_place()
+        self._db.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?)", (case, stamp, png))
+
+    def check_place(self) -> None:
+        """Make sure that the file still is where it was opened.
+
+        Raises
+        ------
+        CosegError
+            If it is not: what would be written to it nobody would find again.
+        """
+        if _file_of(self.path) != self._file:
+            raise CosegError(
+                f"Changes of the queue are not saved: its file {self.path} was moved or deleted. "
+                "Put the folder back, or open it where it is now."
+            )
+
+    def close(self) -> None:
+        """Close the file, which lets others open it."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            # Some errors, a full disk among them, have rolled back already.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Return what a file is known by, whatever its name; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,386 @@
+"""The Queue dock: a folder's cases one after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QInputDialog,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_coseg.annotation.queue_export import (
+    Layout,
+    NoPixelSizeError,
+    export_cases,
+    finished_cases,
+)
+from napari_coseg.annotation.queue_project import QueueProject
+from napari_coseg.annotation.queue_store import DONE, FLAGGED, IN_PROGRESS, STATUSES
+from napari_coseg.types import CosegError
+from napari_coseg.widgets.background import in_background
+from napari_coseg.widgets.parts import Dock, combo, note
+from napari_coseg.widgets.queue_desk import QueueDesk
+from napari_coseg.widgets.queue_table import QueueModel, QueueTable
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+#: Milliseconds after the last letter of a note until it is kept.
+_PAUSE = 400
+
+
+class QueueDock(Dock):
+    """Shows the cases of a folder, and opens one after the other.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Handed in by napari.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.desk = QueueDesk(viewer)
+        self.setMinimumWidth(320)
+        self._folder = QPushButton("Open folder …")
+        self._folder.setToolTip("Images, volumes and DICOM folders in it become the queue.")
+        self._again = QPushButton("Look again")
+        self._again.setToolTip("Take in files that are new in the folder.")
+        self._find = QLineEdit()
+        self._find.setPlaceholderText("Name or note")
+        self._find.setClearButtonEnabled(True)
+        self._shown = combo("Show cases of one status.")
+        self._shown.setMinimumContentsLength(6)
+        self._counts = note()
+        self.model = QueueModel()
+        self.table = QueueTable(self.model)
+        self.table.setToolTip("Click a case to open it. J: the one before, K: the next.")
+        self._back = QPushButton("◂ Previous (J)")
+        self._next = QPushButton("Next (K) ▸")
+        self._done = QPushButton("Done, next")
+        self._done.setToolTip("The open case is finished: mark it, and open the next one.")
+        self._done.setMinimumHeight(32)
+        self._flag = QPushButton("⚑ Flag")
+        self._flag.setCheckable(True)
+        self._flag.setToolTip("Mark the open case for another look; press again to take it back.")
+        self._flag.setMinimumHeight(32)
+        self._note = _NoteField()
+        self._hide = QCheckBox("Hide names, shuffle")
+        self._hide.setToolTip('Cases are called "Case 1", "Case 2", … in an order of their own.')
+        self._export = QPushButton("Export done …")
+        self._export.setToolTip("Write the finished cases as a data set that train reads.")
+        self._exporting: object | None = None
+        self._message = note()
+        layout = QVBoxLayout(self)
+        layout.addWidget(_row(self._folder, self._again))
+        filters = QHBoxLayout()
+        filters.addWidget(self._find, 3)
+        filters.addWidget(self._shown, 2)
+        layout.addLayout(filters)
+        layout.addWidget(self._counts)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(_row(self._back, self._next))
+        layout.addWidget(self._note)
+        layout.addWidget(_row(self._flag, self._done))
+        layout.addWidget(_row(self._hide, self._export))
+        layout.addWidget(self._message)
+        for button in self.findChildren(QPushButton):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+
+        self._shown.addItem("All", STATUSES)
+        for status in STATUSES:
+            self._shown.addItem(status.capitalize(), (status,))
+        self._typed = QTimer(self)
+        self._typed.setSingleShot(True)
+        self._typed.setInterval(_PAUSE)
+        self._typed.timeout.connect(self._keep_note)
+        self._connect()
+        self._refresh()
+        self._message.setText("Choose the folder of your images.")
+
+    @property
+    def project(self) -> QueueProject | None:
+        """The open queue."""
+        return self.desk.project
+
+    @property
+    def message(self) -> str:
+        """The sentence at the bottom."""
+        return str(self._message.text())
+
+    def open_folder(self, root: Path | str) -> None:
+        """Open the queue of a folder, at the case that was open last."""
+        try:
+            before = self.desk.project
+            self.desk.open_project(Path(root))
+        except CosegError as error:
+            show_warning(str(error))
+            self._message.setText(str(error))
+            return
+        project = self.desk.project
+        assert project is not None
+        if project is before:
+            return
+        self.model.forget()
+        self._hide.blockSignals(True)
+        self._hide.setChecked(project.anonymous)
+        self._hide.blockSignals(False)
+        self._message.setText("")
+        self._refresh()
+        first = project.last
+        if first is None:
+            first = QueueProject.neighbour(self.model.cases, None, True)
+        if first is not None:
+            self.open_case(first)
+
+    def open_case(self, number: int) -> None:
+        """Open a case."""
+        self._keep_note()
+        self._message.setText("")
+        ahead = QueueProject.neighbour(self.model.cases, number, True)
+        try:
+            self.desk.open_case(number, ahead)
+        except CosegError as error:
+            show_warning(str(error))
+            self._message.setText(str(error))
+
+    def step(self, forward: bool) -> None:
+        """Open the next case of those that are shown, or the one before."""
+        wanted = QueueProject.neighbour(self.model.cases, self.desk.number, forward)
+        if wanted is None:
+            self._message.setText(
+                "This is the last case of the list." if forward else "This is the first case."
+            )
+        else:
+            self.open_case(wanted)
+
+    def finish(self) -> None:
+        """Mark the open case as done, and open the next one."""
+        project, number = self.desk.project, self.desk.number
+        if project is None or number is None or self.desk.reading:
+            return
+        # Before its status changes, by which it may fall out of the list.
+        following = QueueProject.neighbour(self.model.cases, number, True)
+        self._keep_note()
+        project.set_status(number, DONE)
+        self._refresh()
+        if following is None:
+            left = len(project.cases) - project.counts()[DONE]
+            self._message.setText(
+                f"The end of the list; {left} cases are not done." if left else "All are done."
+            )
+        else:
+            self.open_case(following)
+
+    def flag(self) -> None:
+        """Flag the open case, or take the flag back."""
+        project, number = self.desk.project, self.desk.number
+        if project is not None and number is not None:
+            flagged = project.case(number).status == FLAGGED
+            project.set_status(number, IN_PROGRESS if flagged else FLAGGED)
+        self._refresh()
+
+    def hide_names(self, hide: bool) -> None:
+        """Hide names and shuffle, or show them again."""
+        if self.desk.project is not None and hide != self.desk.project.anonymous:
+            self._keep_note()
+            self.desk.project.set_anonymous(hide)
+            self._refresh()
+            self.desk.rename()
+            self._light()
+
+    def export(self, folder: Path, layout: Layout, mpp: float | None = None) -> None:
+        """Write the finished cases as a data set, in a thread.
+
+        The open case is closed first, where it is one of them, so that its journal can be read;
+        it opens again at the end.
+        """
+        project, number = self.desk.project, self.desk.number
+        if project is None or self._exporting is not None:
+            return
+        self._keep_note()
+        cases = finished_cases(project)
+        again = number if number is not None and project.case(number).status == DONE else None
+        try:
+            if again is not None:
+                self.desk.close_case()
+        except CosegError as error:
+            self._message.setText(str(error))
+            return
+
+        def write() -> list[str] | NoPixelSizeError:
+            try:
+                return export_cases(cases, folder, layout, name=folder.name, mpp=mpp)
+            except NoPixelSizeError as error:
+                return error
+
+        def written(told: list[str] | NoPixelSizeError) -> None:
+            if isinstance(told, NoPixelSizeError):
+                QTimer.singleShot(0, lambda: self._ask_size(str(told), folder, layout))
+                return
+            count = len(cases) - len(told)
+            words = [f"{count} cases are in {folder}." if count != 1 else f"1 case is in {folder}."]
+            show_info(" ".join([*words, *told]))
+
+        def ended() -> None:
+            self._exporting = None
+            if self.gone:
+                return
+            if again is not None and self.desk.number is None and self.desk.project is project:
+                self.open_case(again)
+            self._light()
+
+        self._exporting = in_background(
+            write,
+            f"Writing {len(cases)} cases to {folder.name}",
+            done=written,
+            failed=lambda: None,
+            ended=ended,
+        )
+        self._message.setText(f"Writing {folder.name} …")
+        self._light()
+
+    def let_go(self) -> None:
+        """Keep everything, close case and queue."""
+        self._keep_note()
+        self.desk.blockSignals(True)
+        self.desk.let_go()
+
+    def _connect(self) -> None:
+        desk = self.desk
+        self._folder.clicked.connect(self._ask_folder)
+        self._again.clicked.connect(self._look_again)
+        self._find.textChanged.connect(self._refresh)
+        self._shown.currentIndexChanged.connect(self._refresh)
+        self.table.chosen.connect(self.open_case)
+        self.table.stepped.connect(self.step)
+        self.model.small_wanted.connect(desk.want_small)
+        desk.small.connect(self.model.set_small)
+        desk.changed.connect(self._refresh)
+        desk.opened.connect(self._on_opened)
+        desk.said.connect(self._message.setText)
+        self._back.clicked.connect(lambda: self.step(False))
+        self._next.clicked.connect(lambda: self.step(True))
+        self._done.clicked.connect(self.finish)
+        self._flag.clicked.connect(self.flag)
+        self._note.textChanged.connect(self._on_typed)
+        self._hide.toggled.connect(self.hide_names)
+        self._export.clicked.connect(self._ask_export)
+
+    def _refresh(self, event: object = None) -> None:
+        project = self.desk.project
+        statuses = self._shown.currentData()
+        cases = [] if project is None else project.search(self._find.text(), statuses)
+        self.model.show(project, cases)
+        counts = {} if project is None else project.counts()
+        parts = [f"{count:,} {status}" for status, count in counts.items() if count]
+        self._counts.setText(" · ".join(parts))
+        self._light()
+
+    def _light(self) -> None:
+        """Light the open case, and enable what can be done with it."""
+        project, number = self.desk.project, self.desk.number
+        self.table.light(number)
+        is_open = project is not None and number is not None
+        for part in (self._done, self._flag):
+            part.setEnabled(is_open and not self.desk.reading)
+        self._note.setEnabled(is_open)
+        for part in (self._again, self._hide, self._back, self._next):
+            part.setEnabled(project is not None)
+        self._export.setEnabled(project is not None and self._exporting is None)
+        flagged = False
+        if project is not None and number is not None:
+            flagged = project.case(number).status == FLAGGED
+        self._flag.setChecked(flagged)
+
+    def _on_opened(self) -> None:
+        project, number = self.desk.project, self.desk.number
+        self._note.blockSignals(True)
+        text = "" if project is None or number is None else project.case(number).note
+        self._note.setPlainText(text)
+        self._note.blockSignals(False)
+        self._light()
+
+    def _on_typed(self) -> None:
+        self.desk.touch()
+        self._typed.start()
+
+    def _keep_note(self) -> None:
+        self._typed.stop()
+        project, number = self.desk.project, self.desk.number
+        if project is None or number is None:
+            return
+        text = self._note.toPlainText()
+        if text != project.case(number).note:
+            project.set_note(number, text)
+            self._refresh()
+
+    def _look_again(self) -> None:
+        if self.desk.project is None:
+            return
+        try:
+            new = len(self.desk.project.rescan())
+        except CosegError as error:
+            show_warning(str(error))
+            return
+        words = "1 new case" if new == 1 else f"{new} new cases"
+        self._message.setText(f"{words} at the end of the queue." if new else "No new files.")
+        self._refresh()
+
+    def _ask_folder(self) -> None:
+        start = "" if self.desk.project is None else str(self.desk.project.root)
+        chosen = QFileDialog.getExistingDirectory(self, "Folder of the images", start)
+        if chosen:
+            self.open_folder(chosen)
+
+    def _ask_export(self) -> None:
+        layouts: dict[str, Layout] = {"nnU-Net v2": "nnunet", "Folder data set": "folder"}
+        kind, chosen = QInputDialog.getItem(
+            self, "Export finished cases", "Layout of the data set", [*layouts], 0, False
+        )
+        if not chosen:
+            return
+        folder = QFileDialog.getExistingDirectory(self, "An empty folder for the data set")
+        if folder:
+            self.export(Path(folder), layouts[kind])
+
+    def _ask_size(self, words: str, folder: Path, layout: Layout) -> None:
+        size, given = QInputDialog.getDouble(
+            self, "Size of a pixel", f"{words}\nµm a pixel:", 0.5, 0.001, 1000.0, 3
+        )
+        if given:
+            self.export(folder, layout, size)
+
+
+class _NoteField(QPlainTextEdit):
+    """Two lines for a note; Tab leaves it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setPlaceholderText("Note on this case")
+        self.setTabChangesFocus(True)
+        # napari gives it no edge, and nobody would see that it can be written into.
+        self.setStyleSheet("QPlainTextEdit { border: 1px solid rgba(128, 128, 128, 140); }")
+        self.setFixedHeight(2 * self.fontMetrics().lineSpacing() + 14)
+
+
+def _row(*parts: Any) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for part in parts:
+        part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        layout.addWidget(part, 1)
+    return row

@@ -1,0 +1,225 @@
+"""Finished cases written as data sets, and read again for training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_coseg.annotation.case import Case
+from napari_coseg.annotation.identity import identify
+from napari_coseg.annotation.queue_export import (
+    NoPixelSizeError,
+    export_cases,
+    finished_cases,
+)
+from napari_coseg.annotation.queue_project import QueueProject
+from napari_coseg.annotation.queue_store import DONE
+from napari_coseg.annotation.records import ObjectRecord
+from napari_coseg.annotation.stored_labels import read_stored
+from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.imaging.volume_grid import VolumeGrid
+from napari_coseg.imaging.volume_writing import write_labels, write_volume
+from napari_coseg.imaging.volumes import read_label_volume, read_volume
+from napari_coseg.types import CosegError
+
+GRID = VolumeGrid((4, 8, 10), (0.5, 0.4, 0.4), (1.0, 2.0, 3.0))
+TEETH = [["tooth", [230, 159, 0]], ["implant", [0, 158, 115]]]
+JAWS = [["upper jaw", [86, 180, 233]], ["lower jaw", [0, 0, 255]]]
+
+
+def label(
+    project: QueueProject,
+    number: int,
+    role: str,
+    labels: np.ndarray,
+    image: np.ndarray,
+    classes: list[list[object]],
+    kinds: dict[int, int] | None = None,
+) -> None:
+    known = {key: ObjectRecord(key, kind) for key, kind in (kinds or {}).items()}
+    with Case.open(
+        project.journal(number, role), identify(image), labels.copy(), objects=known
+    ) as case:
+        case.note("classes", json.dumps(classes))
+        assert case.wait(10)
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> QueueProject:
+    root = tmp_path / "scans"
+    root.mkdir()
+    images = []
+    for number in range(3):
+        voxels = np.random.default_rng(number).integers(-1000, 3000, GRID.shape, dtype=np.int16)
+        write_volume(root / f"scan{number}.nii.gz", voxels, GRID)
+        images.append(voxels)
+    project = QueueProject.open(root)
+    for number in (1, 2):
+        regions = np.zeros(GRID.shape, np.uint8)
+        regions[:2], regions[2:] = 1, 2
+        regions[0, 0] = 255
+        objects = np.zeros(GRID.shape, np.int32)
+        objects[1, 2:4, 2:4], objects[2, 5:7, 5:7], objects[3, 0, 0] = 5, 9, 12
+        # The second case has its classes in another order.
+        turned = number == 2
+        kinds = {5: 2 if turned else 1, 9: 1 if turned else 2, 12: 0}
+        label(
+            project,
+            number,
+            "objects",
+            objects,
+            images[number - 1],
+            TEETH[::-1] if turned else TEETH,
+            kinds,
+        )
+        label(project, number, "regions", regions, images[number - 1], JAWS)
+        project.set_status(number, DONE)
+    yield project
+    project.close()
+
+
+@pytest.mark.parametrize("layout", ["folder", "nnunet"])
+def test_volumes_come_back_for_training(volumes: QueueProject, tmp_path: Path, layout: str) -> None:
+    out = tmp_path / "out"
+    assert export_cases(finished_cases(volumes), out, layout, name="teeth") == []
+    data = FolderDataset(out)
+    assert data.name == "teeth"
+    assert data.spacing == GRID.spacing
+    assert data.region_classes.names == ("upper jaw", "lower jaw")
+    assert data.instance_classes.names == ("tooth", "implant")
+    assert len(data.items) == 8
+    for item in data.items:
+        read = data.read(item)
+        assert read.regions is not None
+        assert read.instances is not None
+        assert read.classes is not None
+        assert read.regions[1, 1] == (1 if item.plane < 2 else 2)
+        if item.plane == 1:
+            assert read.instances[2, 2] == 5
+            assert read.classes[2, 2] == 1
+        if item.plane == 2:
+            assert read.instances[5, 5] == 9
+            assert read.classes[5, 5] == 2
+        if item.plane == 3:
+            assert read.instances[0, 0] == 12
+            assert read.classes[0, 0] == 255
+
+
+def test_the_files_of_nnunet(volumes: QueueProject, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export_cases(finished_cases(volumes), out, "nnunet", name="teeth")
+    about = json.loads((out / "dataset.json").read_text(encoding="utf-8"))
+    assert about["labels"] == {
+        "background": 0,
+        "upper jaw": 1,
+        "lower jaw": 2,
+        "tooth": 3,
+        "implant": 4,
+        "ignore": 5,
+    }
+    assert about["numTraining"] == 2
+    assert about["file_ending"] == ".nii.gz"
+    assert about["channel_names"] == {"0": "CT"}
+    image = read_volume(out / "imagesTr" / "scan0_0000.nii.gz")
+    assert GRID.difference(image.grid) == ""
+    labels = read_label_volume(out / "labelsTr" / "scan1.nii.gz", image.grid).voxels
+    assert labels[1, 2, 2] == 3
+    assert labels[2, 5, 5] == 4
+    assert labels[3, 0, 0] == 5
+    assert labels[0, 0, 0] == 5
+    assert labels[3, 5, 5] == 2
+
+
+def test_hidden_names_stay_hidden(volumes: QueueProject, tmp_path: Path) -> None:
+    volumes.set_anonymous(True)
+    export_cases(finished_cases(volumes), tmp_path / "out", "folder", name="teeth")
+    written = [path.name for path in (tmp_path / "out").rglob("*")]
+    assert not any("scan" in name for name in written)
+    assert len(list((tmp_path / "out" / "images").iterdir())) == 2
+
+
+def test_pictures(tmp_path: Path) -> None:
+    root = tmp_path / "tiles"
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    for part in ("a", "b"):
+        (root / part).mkdir(parents=True)
+        Image.fromarray(pixels).save(root / part / "tile.png")
+    with QueueProject.open(root) as project:
+        with pytest.raises(CosegError, match="No case is done"):
+            export_cases(finished_cases(project), tmp_path / "out", "folder", name="x")
+        objects = np.zeros((20, 30), np.int32)
+        objects[4:8, 4:8] = 1
+        label(project, 1, "objects", objects, pixels, [["object", [1, 2, 3]]], {1: 0})
+        for number in (1, 2):
+            project.set_status(number, DONE)
+        with pytest.raises(NoPixelSizeError):
+            export_cases(finished_cases(project), tmp_path / "no", "nnunet", name="x")
+        for layout in ("folder", "nnunet"):
+            out = tmp_path / layout
+            told = export_cases(finished_cases(project), out, layout, name="x", mpp=0.25)
+            assert len(told) == 1
+            assert "no labels" in told[0]
+            data = FolderDataset(out)
+            assert data.mpp == 0.25
+            (item,) = data.items
+            read = data.read(item)
+            np.testing.assert_array_equal(read.image, pixels)
+            np.testing.assert_array_equal(read.instances, objects)
+            np.testing.assert_array_equal(read.classes, objects)
+        with pytest.raises(CosegError, match="not empty"):
+            export_cases(finished_cases(project), out, "folder", name="x", mpp=0.25)
+
+
+def test_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    about = {
+        "channel_names": {"0": "CT"},
+        "labels": {"background": 0, "bone": 1, "air": 2, "ignore": 3},
+        "numTraining": 1,
+        "file_ending": ".nii.gz",
+    }
+    for part in ("imagesTr", "labelsTr"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "dataset.json").write_text(json.dumps(about), encoding="utf-8")
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[0, 0, :4] = 0, 1, 2, 3
+    write_volume(tmp_path / "imagesTr" / "x_0000.nii.gz", np.zeros(GRID.shape, np.int16), GRID)
+    write_labels(tmp_path / "labelsTr" / "x.nii.gz", labels, GRID)
+    data = FolderDataset(tmp_path)
+    assert data.region_classes.names == ("bone", "air")
+    assert data.spacing == pytest.approx(GRID.spacing)
+    read = data.read(data.items[0])
+    assert read.regions is not None
+    assert read.regions[0, :4].tolist() == [0, 1, 2, 255]
+    assert read.instances is None
+    (tmp_path / "imagesTr" / "x_0001.nii.gz").touch()
+    with pytest.raises(CosegError, match="several files an image"):
+        FolderDataset(tmp_path)
+    (tmp_path / "imagesTr" / "x_0001.nii.gz").unlink()
+    for labels_told, words in (
+        ({"background": 0, "whole": [1, 2]}, "several labels"),
+        ({"background": 0, "bone": 2}, "1, 2, 3"),
+        ({}, "no labels"),
+    ):
+        about["labels"] = labels_told
+        (tmp_path / "dataset.json").write_text(json.dumps(about), encoding="utf-8")
+        with pytest.raises(CosegError, match=words):
+            FolderDataset(tmp_path)
+
+
+def test_a_journal_that_is_open_is_not_read(tmp_path: Path) -> None:
+    image = np.zeros((8, 8), np.uint8)
+    path = tmp_path / "x.coseg-journal"
+    assert read_stored(path) is None
+    with (
+        Case.open(path, identify(image), np.ones((8, 8), np.int32)),
+        pytest.raises(CosegError, match="open already"),
+    ):
+        read_stored(path)
+    stored = read_stored(path)
+    assert stored is not None
+    assert (stored.labels == 1).all()
+    assert set(stored.objects) == {1}
