@@ -70,7 +70,7 @@ class GreyNetwork(nn.Module):
 
 def _offsets(mask: np.ndarray) -> np.ndarray:
     """HV maps of the connected parts of a mask, (2, rows, columns)."""
-    labels, count = ndimage.label(mask)
+    labels, _ = ndimage.label(mask)
     out = np.zeros((2, *mask.shape), np.float32)
     for number, box in enumerate(ndimage.find_objects(labels), 1):
         at = np.nonzero(labels[box] == number)
@@ -106,11 +106,9 @@ def jaws(
 ) -> tuple[Volume, np.ndarray, np.ndarray]:
     """Two jaws with three teeth each in a head, air around; true regions and teeth.
 
-    Axial from head to foot. Teeth stand 8 mm apart and are 9 mm long.
+    Axial from head to foot. Teeth are 9 mm apart and 8 mm long.
     """
-    place = [
-        (np.arange(length) + 0.5) * side for length, side in zip(shape, spacing, strict=True)
-    ]
+    place = [(np.arange(length) + 0.5) * side for length, side in zip(shape, spacing, strict=True)]
     down, back, left = np.meshgrid(*place, indexing="ij")
     size = [length * side for length, side in zip(shape, spacing, strict=True)]
     middle = [side / 2 for side in size]
@@ -124,9 +122,10 @@ def jaws(
         layer = bone & (down > top) & (down < top + 6)
         grey[layer], regions[layer] = value, jaw
         for tooth, across in enumerate((-9, 0, 9)):
-            start = middle[0] - 9.2 if number == 0 else middle[0] + 0.2
+            start = middle[0] - 9.6 if number == 0 else middle[0] + 1.4
+            across += 3 * number
             round_ = (back - middle[1]) ** 2 + (left - middle[2] - across) ** 2 < 2.6**2
-            body = round_ & (down > start) & (down < start + 9)
+            body = round_ & (down > start) & (down < start + 8.2)
             grey[body], regions[body] = TOOTH, 0
             teeth[body] = 3 * number + tooth + 1
     return Volume(grey, VolumeGrid(shape, spacing, (5.0, -3.0, 40.0), DOWN)), regions, teeth

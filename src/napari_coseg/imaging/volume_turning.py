@@ -52,9 +52,7 @@ class Turning:
         first, second, third = (kinds.index(kind) for kind in wanted)
         order = (first, second, third)
         stored = grid.orientation
-        a, b, c = (
-            stored[axis] != letter for axis, letter in zip(order, orientation, strict=True)
-        )
+        a, b, c = (stored[axis] != letter for axis, letter in zip(order, orientation, strict=True))
         return cls(order, (a, b, c))
 
     def seen(self, voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:

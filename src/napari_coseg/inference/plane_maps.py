@@ -168,7 +168,7 @@ class PlaneMaps:
             max(self.box[3], other.box[3]),
         )
         cells = {}
-        for task, stride in self.strides.items():
+        for task in self.cells:
             own, theirs = (one.in_box(task, box).astype(np.float32) for one in (self, other))
             cells[task] = ((1 - part) * own + part * theirs).astype(np.float16)
         return PlaneMaps(box, cells, self.strides)
@@ -192,6 +192,30 @@ class PlaneMaps:
         row, column = (self.box[0] - box[0]) // stride, (self.box[1] - box[1]) // stride
         out[:, row : row + own.shape[1], column : column + own.shape[2]] = own
         return out
+
+    def likely(self, least: float, margin: int) -> PlaneMaps | None:
+        """Return the part that may hold objects; None where there is none.
+
+        Parameters
+        ----------
+        least : float
+            Foreground probability of an object's pixel.
+        margin : int
+            Target pixels around that are kept.
+        """
+        stride = self.strides["instances"]
+        cells = self.cells["instances"]
+        hit = cells[0] >= least
+        rows, columns = np.flatnonzero(hit.any(1)), np.flatnonzero(hit.any(0))
+        if not rows.size:
+            # Between cells nothing is higher than at them.
+            return None
+        more = -(-margin // stride) + 1
+        top, left = max(0, int(rows[0]) - more), max(0, int(columns[0]) - more)
+        part = cells[:, top : int(rows[-1]) + 1 + more, left : int(columns[-1]) + 1 + more]
+        row, column = self.box[0] + top * stride, self.box[1] + left * stride
+        end = row + part.shape[1] * stride, column + part.shape[2] * stride
+        return PlaneMaps((row, column, *end), {"instances": part}, self.strides)
 
     def pixels(self, task: Task) -> _Float32:
         """Return a task's maps at all target pixels of the box."""
@@ -218,9 +242,7 @@ def _blended(tiles: Raster, outputs: Sequence[Outputs], stride: int, task: Task)
     ramp = tile_weights(tiles.tile // stride, tiles.overlap // stride)
     for origin, output in zip(tiles.origins, outputs, strict=True):
         at = [(start - edge) // stride for start, edge in zip(origin, box, strict=False)]
-        here = tuple(
-            slice(max(0, a), min(a + len(ramp), n)) for a, n in zip(at, size, strict=True)
-        )
+        here = tuple(slice(max(0, a), min(a + len(ramp), n)) for a, n in zip(at, size, strict=True))
         there = tuple(slice(h.start - a, h.stop - a) for h, a in zip(here, at, strict=True))
         weight = ramp[there[0], None] * ramp[None, there[1]]
         total[:, here[0], here[1]] += output[:, there[0], there[1]].astype(np.float32) * weight

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,7 @@ def scout_planes(planes: Sequence[int], spacing: float) -> list[int]:
         are closer; all of them where leaving some out would save nothing.
     """
     chosen = [planes[0]]
-    for plane, following in zip(planes[1:], planes[2:], strict=False):
+    for plane, following in pairwise(planes[1:]):
         if (following - chosen[-1]) * spacing > APART + 1e-6:
             chosen.append(plane)
     return [*chosen, planes[-1]] if len(planes) > 1 else chosen

@@ -14,6 +14,7 @@ import pandas as pd
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.windows import Window
+from napari_coseg.inference.blending import most_probable
 from napari_coseg.inference.instances import instances_from_maps
 from napari_coseg.inference.plane_maps import PlaneMaps, Raster
 from napari_coseg.inference.pool import TilePool
@@ -22,7 +23,6 @@ from napari_coseg.inference.runner import CLASSES, FOREGROUND, HV, Outputs, Task
 from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.stream import Cancel, Cancelled, Model, Progress
 from napari_coseg.inference.timing import Timings
-from napari_coseg.inference.blending import most_probable
 from napari_coseg.inference.volume_input import (
     BLOCK,
     PlanePictures,
@@ -319,7 +319,10 @@ class VolumeStream:
 
     def _read(self, planes: Sequence[int], scouts: Scouts | None) -> list[Any]:
         return [
-            [network.read(plane, None if scouts is None else scouts.near(plane)) for plane in planes]
+            [
+                network.read(plane, None if scouts is None else scouts.near(plane))
+                for plane in planes
+            ]
             for network in self._networks
         ]
 
@@ -367,7 +370,13 @@ class VolumeStream:
 
     def _write_components(
         self, scale: PlaneScale, maps: PlaneMaps, out: npt.NDArray[np.int32]
-    ) -> pd.DataFrame:
+    ) -> pd.DataFrame | None:
+        assert self._settings.instances is not None
+        chosen = self._settings.instances
+        part = maps.likely(chosen.foreground_threshold, chosen.kernel_size)
+        if part is None:
+            return None
+        maps = part
         pixels = maps.pixels("instances")
         labels, objects = instances_from_maps(
             pixels[FOREGROUND], pixels[HV], pixels[CLASSES], settings=self._settings.instances

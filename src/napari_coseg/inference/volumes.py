@@ -13,7 +13,7 @@ import pandas as pd
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_turning import Turning
 from napari_coseg.imaging.volumes import Volume
-from napari_coseg.imaging.windows import Window, automatic_window
+from napari_coseg.imaging.windows import automatic_window
 from napari_coseg.inference.jaw_votes import vote_jaws
 from napari_coseg.inference.panoptic import model_facts
 from napari_coseg.inference.settings import PredictSettings
@@ -217,6 +217,26 @@ def _without_doubtful(
         plane[...] = numbers[plane]
     kept = facts[~doubtful]
     return kept.set_axis(np.arange(1, len(kept) + 1)).rename_axis("label")
+
+
+def _objects(
+    instances: npt.NDArray[np.int32] | None,
+    regions: npt.NDArray[np.uint8] | None,
+    facts: pd.DataFrame | None,
+    grid: VolumeGrid,
+    card: ModelCard,
+) -> pd.DataFrame:
+    """Return the object table of labels as they are stored."""
+    if instances is None or facts is None:
+        instances = np.zeros(grid.shape, np.int32)
+        facts = pd.DataFrame({"class": [], "score": []})
+    table = volume_objects(instances, regions, grid)
+    own = facts.reindex(table["label"])
+    classes = own["class"].to_numpy(np.int64)
+    return table.assign(
+        **{"class": classes, "score": own["score"].to_numpy()},
+        class_name=[card.instance_table.name_of(number) if number else "" for number in classes],
+    )
 
 
 def _jaw_ids(card: ModelCard) -> tuple[int, int]:
