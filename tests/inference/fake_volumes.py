@@ -96,13 +96,13 @@ def volume_card(**more: object) -> ModelCard:
     return ModelCard(**{**facts, **more})  # type: ignore[arg-type]
 
 
-def volume_model(tile: int = 64, **more: object) -> FakeModel:
+def volume_model(tile: int = 128, **more: object) -> FakeModel:
     return FakeModel(GreyNetwork(tile), volume_card(**more))
 
 
 def jaws(
-    shape: tuple[int, int, int] = (50, 90, 110),
-    spacing: tuple[float, float, float] = (0.4, 0.4, 0.4),
+    shape: tuple[int, int, int] = (25, 90, 110),
+    spacing: tuple[float, float, float] = (0.8, 0.4, 0.4),
 ) -> tuple[Volume, np.ndarray, np.ndarray]:
     """Two jaws with three teeth each in a head, air around; true regions and teeth.
 

@@ -56,7 +56,7 @@ def test_regions_and_teeth_are_found(result: VolumeResult) -> None:
     assert set(result.objects["class_name"]) == {"tooth"}
     assert (result.objects["score"] > 0.8).all()
     told = result.metadata
-    assert told["planes"] == [50, 50]
+    assert told["planes"] == [25, 25]
     assert told["window"] == [0, 255]
     assert told["settings"]["padding"] == "black"
     assert told["model"] == "grey-reader"
@@ -67,7 +67,7 @@ def test_channels_are_planes_a_millimetre_apart() -> None:
     voxels = np.zeros((20, 32, 32), np.int16)
     voxels += 10 * np.arange(20, dtype=np.int16)[:, None, None] + 50
     grid = VolumeGrid((20, 32, 32), (0.8, 0.4, 0.4), direction=DOWN)
-    model = volume_model(region_classes=PLAIN)
+    model = volume_model(64, region_classes=PLAIN)
     segment_volume(Volume(voxels, grid), model, settings=SETTINGS)
     middles = {tuple(int(v) for v in tile[:, 32, 32]) for tile in network_of(model).seen}
     # 1 mm is one and a quarter planes; at the ends the last plane repeats.
@@ -89,9 +89,9 @@ def test_both_tasks_share_an_encoding_where_their_scale_is_one() -> None:
     assert dice(result.regions > 0, REGIONS > 0) > 0.85
 
 
-@pytest.mark.parametrize("spacing", [(0.2, 0.25, 0.3), (1.0, 0.6, 0.4), (0.4, 1.0, 0.3)])
+@pytest.mark.parametrize("spacing", [(0.2, 0.5, 0.3), (1.0, 0.6, 0.25)])
 def test_voxels_of_any_shape(spacing: tuple[float, float, float]) -> None:
-    shape = tuple(round(n * 0.4 / s) for n, s in zip((50, 90, 110), spacing, strict=True))
+    shape = tuple(round(mm / s) for mm, s in zip((20, 36, 44), spacing, strict=True))
     volume, regions, teeth = jaws(shape, spacing)  # type: ignore[arg-type]
     result = segment_volume(volume, volume_model(), settings=SETTINGS)
     assert result.regions is not None
@@ -103,7 +103,7 @@ def test_voxels_of_any_shape(spacing: tuple[float, float, float]) -> None:
     assert (seen, all_) == ((51, 100) if spacing[0] == 0.2 else (shape[0], shape[0]))
 
 
-@pytest.mark.parametrize("orientation", ["SPL", "LIP", "ASR"])
+@pytest.mark.parametrize("orientation", ["SPL", "LIP"])
 def test_jaws_are_seen_axial_however_they_are_stored(
     orientation: str, result: VolumeResult
 ) -> None:
@@ -211,14 +211,14 @@ def test_progress_counts_planes_and_work_can_be_cancelled() -> None:
     segment_volume(
         VOLUME, volume_model(), settings=SETTINGS, progress=lambda *told: seen.append(told)
     )
-    assert seen[-1] == (50, 50)
+    assert seen[-1] == (25, 25)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     model = volume_model()
     with pytest.raises(Cancelled):
         segment_volume(
             VOLUME, model, settings=SETTINGS, cancel=lambda: network_of(model).tiles > 10
         )
-    assert network_of(model).tiles < 30
+    assert network_of(model).tiles < 20
 
 
 def test_doubtful_objects_leave_no_gap() -> None:
