@@ -148,4 +148,3 @@ class _Groups:
         there = areas >= _PRESENT * areas.max(1, keepdims=True)
         both = np.count_nonzero(there.all(0))
         return bool(both * self._rows.thickness >= self._settings.apart)
-

@@ -200,7 +200,9 @@ def _without_waists(
         planes = sections.plane[own]
         if len(own) < 2 * least:
             continue
-        area = bridged(np.interp(np.arange(planes[0], planes[-1] + 1), planes, sections.area[own]), gap)
+        area = bridged(
+            np.interp(np.arange(planes[0], planes[-1] + 1), planes, sections.area[own]), gap
+        )
         before, after = np.maximum.accumulate(area), np.maximum.accumulate(area[::-1])[::-1]
         part = area / np.minimum(before, after)
         part[:least] = part[-least:] = 1

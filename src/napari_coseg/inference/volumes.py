@@ -14,6 +14,7 @@ from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_turning import Turning
 from napari_coseg.imaging.volumes import Volume
 from napari_coseg.imaging.windows import automatic_window
+from napari_coseg.inference.fdi import propose_fdi
 from napari_coseg.inference.jaw_votes import vote_jaws
 from napari_coseg.inference.panoptic import model_facts
 from napari_coseg.inference.settings import PredictSettings
@@ -129,13 +130,14 @@ def segment_volume(
     facts = None
     if instances is not None:
         with timings.of("linking"):
-            link_planes(instances, grid.spacing, cancel=cancel)
+            if len(components):
+                link_planes(instances, grid.spacing, cancel=cancel)
             facts = object_facts(components, instances)
             assert settings.instances is not None
             facts = _without_doubtful(instances, facts, settings.instances.min_score)
     if dental and regions is not None and instances is not None:
         with timings.of("votes"):
-            vote_jaws(regions, instances, *_jaw_ids(card))
+            vote_jaws(regions, *_jaw_ids(card), grid.spacing[0])
     if turning != Turning():
         with timings.of("turning"):
             if regions is not None:
@@ -230,11 +232,18 @@ def _objects(
     if instances is None or facts is None:
         instances = np.zeros(grid.shape, np.int32)
         facts = pd.DataFrame({"class": [], "score": []})
-    table = volume_objects(instances, regions, grid)
+    numbers = None
+    if regions is not None and len(facts) and has_jaws(card):
+        numbers = propose_fdi(instances, regions, grid, *_jaw_ids(card))
+    table = volume_objects(
+        instances, regions, grid, card.region_table, card.instance_table, numbers=numbers
+    )
     own = facts.reindex(table["label"])
     classes = own["class"].to_numpy(np.int64)
+    # What has no component of its own, such as a piece that was cut off, keeps the first class.
+    classes = np.where(classes > 0, classes, table["class"].to_numpy(np.int64))
     return table.assign(
-        **{"class": classes, "score": own["score"].to_numpy()},
+        **{"class": classes, "score": own["score"].to_numpy(np.float64)},
         class_name=[card.instance_table.name_of(number) if number else "" for number in classes],
     )
 
