@@ -127,7 +127,8 @@ class _Groups:
         first, areas = self._both(one, two)
         planes = np.arange(areas.shape[1])
         middle = [float(np.average(planes, weights=area)) for area in areas]
-        whole = bridged(areas.sum(0), rows.gap)
+        # The larger one and not the sum: teeth that bite interlock, and fill each other's gaps.
+        whole = bridged(areas.max(0), rows.gap)
         reach = max(1, round(_NEAR / rows.thickness))
         start = max(plane - first - reach, 0)
         near = whole[start : plane - first + 2 + reach]

@@ -66,7 +66,7 @@ class LinkSettings:
     apart: float = 2.5
     widest: float = 13.5
     slender: float = 1.5
-    waist: float = 0.5
+    waist: float = 0.55
     longest: float = 34.0
     least_volume: float = 20.0
     least_length: float = 1.5
