@@ -135,7 +135,7 @@ def segment_volume(
             facts = object_facts(components, instances)
             assert settings.instances is not None
             facts = _without_doubtful(instances, facts, settings.instances.min_score)
-    if dental and regions is not None and instances is not None:
+    if dental and regions is not None:
         with timings.of("votes"):
             vote_jaws(regions, *_jaw_ids(card), grid.spacing[0])
     if turning != Turning():
