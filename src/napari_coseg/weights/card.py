@@ -37,6 +37,8 @@ _PURPOSE: dict[Kind, str] = {
     ),
 }
 
+_OTHER = "choose another model"
+
 _LARGEST_HEADER = 100 << 20  # the safetensors library's own limit, in bytes
 
 
@@ -150,6 +152,19 @@ class ModelCard(BaseModel):
         """
         if self.kind != kind:
             raise CosegError(f"{self.name} {_PURPOSE[self.kind]}.")
+
+    def expect_input(self, *, volume: bool) -> None:
+        """Refuse a model of pictures for a volume, and one of volumes for a picture.
+
+        Raises
+        ------
+        CosegError
+            If it is.
+        """
+        if volume and self.planes is None:
+            raise CosegError(f"{self.name} segments pictures, and this is a volume: {_OTHER}.")
+        if not volume and self.planes is not None:
+            raise CosegError(f"{self.name} segments volumes, and this is a picture: {_OTHER}.")
 
     def to_json(self) -> str:
         """Return the card as it stands in a file."""
