@@ -79,8 +79,8 @@ def _coarsen(image: Picture, rng: np.random.Generator) -> Picture:
     """Make voxels larger: pixels are averaged, and channels share what lies between them."""
     factor = rng.uniform(1.3, 3.0)
     picture = Image.fromarray(image)
-    size = tuple(max(1, round(side / factor)) for side in picture.size)
-    small = picture.resize(size, Image.Resampling.BOX)
+    columns, rows = (max(1, round(side / factor)) for side in picture.size)
+    small = picture.resize((columns, rows), Image.Resampling.BOX)
     image = np.asarray(small.resize(picture.size, Image.Resampling.BILINEAR))
     # Red and blue are the planes beside green's: thick planes hold a part of each other.
     own = rng.uniform(0.4, 1.0)

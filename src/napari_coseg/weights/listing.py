@@ -14,8 +14,11 @@ _MOST = 200
 
 
 def segment_models() -> list[tuple[str, ModelCard]]:
-    """Return the models of this machine that segment whole images, by name, bundled ones first."""
-    return _models_of("coseg")
+    """Return the models of this machine that segment pictures, by name, bundled ones first.
+
+    Those of volumes are for the command line, as yet.
+    """
+    return [(name, card) for name, card in _models_of("coseg") if card.planes is None]
 
 
 def prompt_models() -> list[tuple[str, ModelCard]]:

@@ -67,6 +67,7 @@ class KeptModels:
         model = self._models[key]
         if kind is not None:
             model.card.expect(kind)
+            model.card.expect_input(volume=False)
         return model
 
     @staticmethod
