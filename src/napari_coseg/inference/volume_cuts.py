@@ -49,7 +49,10 @@ def cut_sections(components: Int32, sections: Sections, cuts: list[Cut], spacing
     for cut in cuts:
         window = _window(sections, cut)
         known = [
-            [None if one is None else _depth(components, sections, one, window, spacing) for one in side]
+            [
+                None if one is None else _depth(components, sections, one, window, spacing)
+                for one in side
+            ]
             for side in (cut.before, cut.after)
         ]
         handed = [one if one is not None else two for one, two in zip(*known, strict=True)]

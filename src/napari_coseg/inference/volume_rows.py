@@ -34,6 +34,8 @@ _PART = 0.15
 _EMPTY = 0.1
 #: What lies within another shares this part of itself with it.
 _WITHIN = 0.75
+#: Planes of a waist are about as narrow as its narrowest.
+_EVEN = 1.1
 #: What is smaller than this part of a section does not make its way ambiguous.
 _MINOR = 0.1
 #: A section is larger than one of the rows that pass it by this, if it is of two objects.
@@ -200,15 +202,21 @@ def _without_waists(
         planes = sections.plane[own]
         if len(own) < 2 * least:
             continue
-        area = bridged(np.interp(np.arange(planes[0], planes[-1] + 1), planes, sections.area[own]), gap)
+        area = bridged(
+            np.interp(np.arange(planes[0], planes[-1] + 1), planes, sections.area[own]), gap
+        )
         before, after = np.maximum.accumulate(area), np.maximum.accumulate(area[::-1])[::-1]
         part = area / np.minimum(before, after)
         part[:least] = part[-least:] = 1
         if part.min() < settings.waist:
-            beyond_waist = own[planes >= planes[0] + int(part.argmin())]
+            # The middle of the waist: crowns may end bluntly.
+            narrow = np.flatnonzero(part <= part.min() * _EVEN)
+            run = narrow[narrow - np.arange(narrow.size) == narrow[0]]
+            first_beyond = planes[0] + (int(run[0]) + int(run[-1]) + 1) // 2
+            beyond_waist = own[planes >= first_beyond]
             row[beyond_waist] = count
             count += 1
-            waiting += [own[planes < planes[0] + int(part.argmin())], beyond_waist]
+            waiting += [own[planes < first_beyond], beyond_waist]
     return row
 
 
@@ -334,6 +342,8 @@ def _ends(rows: Rows) -> tuple[Int64, Int64]:
 
 def _members(rows: Rows) -> list[Int64]:
     """Return the sections of each row, from plane to plane."""
+    if not rows.row.size:
+        return []
     order = np.argsort(rows.row, kind="stable")
     return np.split(order, np.cumsum(np.bincount(rows.row))[:-1])
 
