@@ -97,7 +97,7 @@ def string_rows(
     thickness: float,
     settings: LinkSettings,
 ) -> Rows:
-    """String sections that follow each other one to one, over lost and ambiguous planes too."""
+    """Make rows of sections that follow one to one, over lost and ambiguous planes too."""
     gap = max(1, round(settings.gap / thickness))
     reach = max(gap + 1, round(settings.merged / thickness) + 1)
     clean, goes_on, comes_from = _clean(sections, overlaps)
@@ -170,7 +170,7 @@ def _look_beyond(
 
 
 def _clean(sections: Sections, overlaps: Overlaps) -> tuple[Bool, Bool, Bool]:
-    """Which overlaps are one to one; which sections go on so, and which come from one so."""
+    """Say which overlaps are one to one; which sections go on so, and which come from one so."""
     low, high = overlaps.low, overlaps.high
     one, two = sections.area[low], sections.area[high]
     touching = overlaps.held >= TOUCHING
