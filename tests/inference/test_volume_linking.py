@@ -43,7 +43,7 @@ def molar(volume: Labels, label: int, top: int, column: float, *, up: bool) -> N
                 drawn = oval(volume.shape[1:], 20, column + 5 * side, 4 + step / 8, 3)
                 volume[plane][drawn] = label
         else:
-            part = 1 if step < 32 else 0.75
+            part = min(1.0, 0.55 + 0.1 * (36 - step))
             volume[plane][oval(volume.shape[1:], 20, column, 9 * part, 9 * part)] = label
 
 
@@ -78,7 +78,7 @@ def test_roots_join_in_their_crown_and_jaws_stay_apart(jaws: Labels, flipped: bo
     truth = jaws[::-1].copy() if flipped else jaws
     found = components_of(truth)
     assert link_planes(found, SPACING) == 4
-    # The last section of one crown lies on the first of the other: nothing else parts them.
+    # The blunt ends of the crowns lie on each other: only the waist there parts them.
     assert same(found, truth)
 
 

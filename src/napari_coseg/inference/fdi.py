@@ -137,7 +137,10 @@ def _lay_out(rows: list[Float]) -> list[_Arch]:
     grid = np.deg2rad(np.linspace(-100, 100, 60))
     typical, *_ = np.linalg.lstsq(
         _basis(grid),
-        1 / np.hypot(np.sin(grid) / _SIDE, np.cos(grid) / np.where(np.cos(grid) > 0, _MIDDLE, _FRONT)),
+        1
+        / np.hypot(
+            np.sin(grid) / _SIDE, np.cos(grid) / np.where(np.cos(grid) > 0, _MIDDLE, _FRONT)
+        ),
         rcond=None,
     )
     best: tuple[float, list[_Arch]] | None = None
@@ -179,8 +182,10 @@ def _number(crowns: Float, arch: _Arch, upper: bool) -> tuple[Float, Float]:
     width = tooth_widths(upper)
     # Places from the patient's right to the left: 8 .. 1, 1 .. 8.
     sites = [*range(8, 0, -1), *range(1, 9)]
-    number = np.array([(10 if upper else 40) + n for n in sites[:8]]
-                      + [(20 if upper else 30) + n for n in sites[8:]])
+    number = np.array(
+        [(10 if upper else 40) + n for n in sites[:8]]
+        + [(20 if upper else 30) + n for n in sites[8:]]
+    )
     breadths = np.array([width[n][0] for n in sites])
     depths = np.array([width[n][1] for n in sites])
     middle = np.cumsum(breadths) - breadths / 2 - breadths.sum() / 2

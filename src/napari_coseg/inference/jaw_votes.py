@@ -94,7 +94,7 @@ def vote_jaws(regions: UInt8, upper: int, lower: int, thickness: float, reach: f
 
 
 def _pieces(regions: UInt8, upper: int, lower: int) -> tuple[Int32, Int64, Int64]:
-    """Number the pieces of each class in each plane from 0; -1 is no jaw.
+    """Give numbers to the pieces of each class in each plane from 0; -1 is no jaw.
 
     Returns them with their class (1 lower, -1 upper) and their pixels.
     """

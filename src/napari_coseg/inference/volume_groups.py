@@ -1,4 +1,4 @@
-"""Objects from rows of sections: rows are joined, the largest overlap first."""
+"""Objects from rows of sections: rows are joined, the most alike first."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def group_rows(rows: Rows, settings: LinkSettings) -> Int64:
 
 
 def _by_strength(rows: Rows) -> list[tuple[int, int]]:
-    """Overlaps between rows, the largest shared area first, one a pair of rows."""
+    """Overlaps between rows, the most alike first, one a pair of rows."""
     overlaps = rows.overlaps
     one, two = rows.row[overlaps.low], rows.row[overlaps.high]
     use = np.flatnonzero((one != two) & (overlaps.held >= LYING))
-    order = use[np.argsort(-overlaps.area[use], kind="stable")]
+    order = use[np.argsort(-overlaps.iou[use], kind="stable")]
     seen: set[tuple[int, int]] = set()
     chosen = []
     for index in order:

@@ -8,7 +8,7 @@ ambiguous is decided by what the rows show before and after it:
 2. Where rows end in one section, they are roots if that has the cross-section of a single crown
    and is larger than any of them; if not, they are neighbours that are joined up to the end, and
    it is cut by the shapes of the rows.
-3. What is cut is strung again. At last rows that overlap are joined, the largest overlap first;
+3. What is cut is strung again. At last rows that overlap are joined, those most alike first;
    not where the object would have a waist (two crowns that bite on each other), and not where two
    rows run beside each other and no crown joined them.
 

@@ -34,6 +34,8 @@ _PART = 0.15
 _EMPTY = 0.1
 #: What lies within another shares this part of itself with it.
 _WITHIN = 0.75
+#: Planes of a waist are about as narrow as its narrowest.
+_EVEN = 1.1
 #: What is smaller than this part of a section does not make its way ambiguous.
 _MINOR = 0.1
 #: A section is larger than one of the rows that pass it by this, if it is of two objects.
@@ -95,7 +97,7 @@ def string_rows(
     thickness: float,
     settings: LinkSettings,
 ) -> Rows:
-    """String sections that follow each other one to one, over lost and ambiguous planes too."""
+    """Make rows of sections that follow one to one, over lost and ambiguous planes too."""
     gap = max(1, round(settings.gap / thickness))
     reach = max(gap + 1, round(settings.merged / thickness) + 1)
     clean, goes_on, comes_from = _clean(sections, overlaps)
@@ -168,7 +170,7 @@ def _look_beyond(
 
 
 def _clean(sections: Sections, overlaps: Overlaps) -> tuple[Bool, Bool, Bool]:
-    """Which overlaps are one to one; which sections go on so, and which come from one so."""
+    """Say which overlaps are one to one; which sections go on so, and which come from one so."""
     low, high = overlaps.low, overlaps.high
     one, two = sections.area[low], sections.area[high]
     touching = overlaps.held >= TOUCHING
@@ -207,10 +209,14 @@ def _without_waists(
         part = area / np.minimum(before, after)
         part[:least] = part[-least:] = 1
         if part.min() < settings.waist:
-            beyond_waist = own[planes >= planes[0] + int(part.argmin())]
+            # The middle of the waist: crowns may end bluntly.
+            narrow = np.flatnonzero(part <= part.min() * _EVEN)
+            run = narrow[narrow - np.arange(narrow.size) == narrow[0]]
+            first_beyond = planes[0] + (int(run[0]) + int(run[-1]) + 1) // 2
+            beyond_waist = own[planes >= first_beyond]
             row[beyond_waist] = count
             count += 1
-            waiting += [own[planes < planes[0] + int(part.argmin())], beyond_waist]
+            waiting += [own[planes < first_beyond], beyond_waist]
     return row
 
 
@@ -336,6 +342,8 @@ def _ends(rows: Rows) -> tuple[Int64, Int64]:
 
 def _members(rows: Rows) -> list[Int64]:
     """Return the sections of each row, from plane to plane."""
+    if not rows.row.size:
+        return []
     order = np.argsort(rows.row, kind="stable")
     return np.split(order, np.cumsum(np.bincount(rows.row))[:-1])
 

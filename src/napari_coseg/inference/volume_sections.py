@@ -191,7 +191,7 @@ def _measure(inside: tuple[Int64, ...], ids: Int64, spacing: Spacing) -> tuple[F
         np.minimum.at(box[:, axis], ids, values)
         np.maximum.at(box[:, axis + 2], ids, values + 1)
     centre = np.stack([mean[0] * spacing[1], mean[1] * spacing[2]], 1)
-    return size, centre, axes, box
+    return size, centre, np.asarray(axes, np.float64), box.astype(np.float64)
 
 
 def find_overlaps(components: Int32, sections: Sections, spacing: Spacing) -> Overlaps:
@@ -213,7 +213,7 @@ def find_overlaps(components: Int32, sections: Sections, spacing: Spacing) -> Ov
             (low[both] - 1 + first[plane], high[both] - 1 + first[plane + 1], counts[both])
         )
     low, high, counts = (np.concatenate(column) for column in zip(*found, strict=True))
-    area = counts * pixel
+    area: Float = np.asarray(counts * pixel, np.float64)
     one, two = sections.area[low], sections.area[high]
     return Overlaps(low, high, area, area / (one + two - area), area / np.minimum(one, two))
 
