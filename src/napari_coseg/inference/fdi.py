@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import ndimage
 from scipy.special import logsumexp
@@ -173,7 +174,7 @@ def _fit(angle: Float, radius: Float, typical: Float) -> tuple[Float, float]:
     return terms, float(np.log1p(off**2).sum() + 0.1 * (pull @ stiff @ pull))
 
 
-def _number(crowns: Float, arch: _Arch, upper: bool) -> tuple[Float, Float]:
+def _number(crowns: Float, arch: _Arch, upper: bool) -> tuple[npt.NDArray[np.int64], Float]:
     """FDI number and confidence of each tooth of a jaw."""
     along, outwards, heading = arch.coordinates(crowns[:, :2])
     breadth, depth = _sides(crowns[:, 2:], heading)

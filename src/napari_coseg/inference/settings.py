@@ -34,6 +34,8 @@ class PredictSettings:
     min_region_um2 : float
         Region parts (and holes) below this area in µm² take the class around them; 0 keeps all.
         Where the pixel size is unknown it is the model's.
+    min_region_mm3 : float
+        Of volumes: connected parts of a region below this volume become background; 0 keeps all.
     instances : InstanceSettings or None
         How maps become objects, in pixels of the model's own scale; None takes what the model's
         card says.
@@ -62,6 +64,7 @@ class PredictSettings:
     padding: Literal["white", "black", "reflect"] | None = None
     window: tuple[float, float] | None = None
     min_region_um2: float = 0.0
+    min_region_mm3: float = 100.0
     instances: InstanceSettings | None = None
     batch: int | None = None
     block: int = 2048
@@ -79,6 +82,8 @@ class PredictSettings:
             manual_window(*self.window)
         if not 0 <= self.min_region_um2 < float("inf"):
             raise CosegError(f"min_region_um2 must not be negative: {self.min_region_um2}.")
+        if not 0 <= self.min_region_mm3 < float("inf"):
+            raise CosegError(f"min_region_mm3 must not be negative: {self.min_region_mm3}.")
         if self.batch is not None and self.batch < 1:
             raise CosegError(f"batch must be at least 1: {self.batch}.")
         if self.block < 16:

@@ -97,7 +97,7 @@ class PlaneScale:
     def centres(self, box: Box) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Positions, in target pixel centres, of the rows and columns of a box of the image."""
         rows, columns = (
-            (np.arange(start, stop) + 0.5) / factor - 0.5
+            np.asarray((np.arange(start, stop) + 0.5) / factor - 0.5, np.float64)
             for start, stop, factor in zip(box[:2], box[2:], self.factors, strict=True)
         )
         return rows, columns

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from napari_coseg.types import CosegError
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
+Float = npt.NDArray[np.floating[Any]]
 Bool = npt.NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 

@@ -20,6 +20,7 @@ from napari_coseg.inference.panoptic import model_facts
 from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.stream import Cancel, Model, Progress, has_instances, has_regions
 from napari_coseg.inference.timing import Timings
+from napari_coseg.inference.volume_debris import drop_small_parts
 from napari_coseg.inference.volume_linking import link_planes
 from napari_coseg.inference.volume_objects import volume_objects
 from napari_coseg.inference.volume_stream import VolumeStream
@@ -138,6 +139,10 @@ def segment_volume(
     if dental and regions is not None:
         with timings.of("votes"):
             vote_jaws(regions, *_jaw_ids(card), grid.spacing[0])
+    if regions is not None:
+        # After the votes: a part of the wrong class may be the bridge between two of the right one.
+        with timings.of("debris"):
+            drop_small_parts(regions, grid.spacing, settings.min_region_mm3)
     if turning != Turning():
         with timings.of("turning"):
             if regions is not None:
