@@ -1,0 +1,417 @@
+"""Objects followed through a volume: prompted on a plane or a few, plane by plane from there."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_coseg.imaging.volume_pictures import VolumePictures
+from napari_coseg.inference.interpolation import between, overlap
+from napari_coseg.inference.key_planes import How, KeyPlane, PlaneMask, check_keys
+from napari_coseg.inference.prompt_masks import logits_within, mask_box
+from napari_coseg.inference.prompt_shapes import checked, deepest
+from napari_coseg.inference.prompted import PromptedMask, Prompter
+from napari_coseg.inference.stopping import Course, StopSettings
+from napari_coseg.inference.stream import Cancel
+from napari_coseg.inference.zoom import Box
+from napari_coseg.types import Mask, Prompt
+
+#: Planes in a row that may be lost without the object being so; shapes between take their place.
+LOST = 1
+_NOTHING = Mask((0, 0), np.zeros((0, 0), bool))
+
+
+@dataclass(frozen=True)
+class WalkSettings:
+    """How objects are followed.
+
+    Attributes
+    ----------
+    step_mm : float
+        How far apart planes are that the network looks at, at least one plane. Those between are
+        shapes between.
+    margin_mm : float
+        What the box of the plane before is grown by on each side.
+    mask_prompt, point_prompt : bool
+        Whether the mask of the plane before, and the point farthest inside of it, are prompts
+        beside the box.
+    share : float
+        Least part of a crop's side that objects fill which share it; see `Prompter.segment`.
+    agree : float
+        Intersection over union of an answer with the shape between two key planes, from which on
+        the answer counts and not that shape.
+    stop : StopSettings
+    """
+
+    step_mm: float = 0.8
+    margin_mm: float = 0.8
+    mask_prompt: bool = True
+    point_prompt: bool = False
+    share: float = 0.25
+    agree: float = 0.6
+    stop: StopSettings = field(default_factory=StopSettings)
+
+
+@dataclass(eq=False)
+class _Front:
+    """How far an object has come on its way."""
+
+    plane: int
+    mask: Mask
+    stability: float
+    course: Course
+    crop: Box | None = None
+    lost: int = 0
+
+
+def propagate(
+    prompter: Prompter,
+    pictures: VolumePictures,
+    keys: Sequence[KeyPlane],
+    *,
+    settings: WalkSettings | None = None,
+    name: str = "",
+    reach: Mapping[int, tuple[int, int]] | None = None,
+    taken: Callable[[int], npt.NDArray[np.bool_] | None] | None = None,
+    hint: float | None = None,
+    cancel: Cancel | None = None,
+) -> Iterator[PlaneMask]:
+    """Follow objects through a volume, in both directions from where they are prompted.
+
+    The mask of the plane before is the prompt of the next one, with a box round it. An object ends
+    where two planes in a row that the network looked at are no next plane of it, by the rules of
+    `StopSettings`; a single one of them becomes the shape between its neighbours. Between two key
+    planes the shape between them is the prompt, and where the answer is far from it, or unsure, it
+    is the result itself.
+
+    All objects go from plane to plane together and share what is computed of it. Pixels that two of
+    them claim on a plane belong to the one whose logit is higher there; what was found before on a
+    plane stays.
+
+    Parameters
+    ----------
+    prompter : Prompter
+    pictures : VolumePictures
+    keys : sequence of KeyPlane
+        At least one plane of each object.
+    settings : WalkSettings, optional
+    name : str
+        Names the content of the volume, so that encodings of crops are kept; see
+        `Prompter.segment`.
+    reach : mapping of int, optional
+        By label the first plane and the one after the last that it may have; all by default.
+    taken : callable, optional
+        Given a plane, returns the pixels that no object may have, (rows, columns), or None.
+    hint : float, optional
+        Length in pixels of objects that are prompted by points alone.
+    cancel : callable, optional
+        Asked between batches; True ends the work.
+
+    Yields
+    ------
+    PlaneMask
+        Key planes first, then plane by plane in both directions in turns. No plane of an object
+        comes twice, and none changes afterwards; the order of planes of one object and direction is
+        that of the way.
+
+    Raises
+    ------
+    CosegError
+        If a key plane cannot be used.
+    napari_coseg.inference.stream.Cancelled
+        If `cancel` said so.
+    """
+    check_keys(keys, pictures.count)
+    walk = _Walk(prompter, pictures, settings or WalkSettings(), name, taken, cancel)
+    yield from walk.starts(keys, hint)
+    ways = [walk.way(direction, reach or {}) for direction in (1, -1)]
+    while ways:
+        for way in list(ways):
+            found = next(way, None)
+            if found is None:
+                ways.remove(way)
+            else:
+                yield from found
+
+
+class _Walk:
+    """What both directions share: the network, the key planes, what was found."""
+
+    def __init__(
+        self,
+        prompter: Prompter,
+        pictures: VolumePictures,
+        settings: WalkSettings,
+        name: str,
+        taken: Callable[[int], npt.NDArray[np.bool_] | None] | None,
+        cancel: Cancel | None,
+    ) -> None:
+        self._prompter = prompter
+        self._pictures = pictures
+        self._settings = settings
+        self._name = name
+        self._taken = taken
+        self._cancel = cancel
+        _, *sides = pictures.spacing
+        self._sides = (sides[0], sides[1])
+        self._step = max(1, int(settings.step_mm / pictures.spacing[0] + 1e-3))
+        #: By label and plane.
+        self._keys: defaultdict[int, dict[int, _Front]] = defaultdict(dict)
+        self._found: defaultdict[int, list[Mask]] = defaultdict(list)
+
+    def starts(self, keys: Sequence[KeyPlane], hint: float | None) -> Iterator[PlaneMask]:
+        """Segment the key planes."""
+        planes: defaultdict[int, list[KeyPlane]] = defaultdict(list)
+        for key in keys:
+            planes[key.plane].append(key)
+            if key.mask is None and key.prompt is not None:
+                checked(key.prompt, self._pictures.shape, f"Label {key.label}")
+        for plane, here in sorted(planes.items()):
+            asked = [(key.label, key.prompt) for key in here if key.mask is None and key.prompt]
+            given = {key.label: key.mask for key in here if key.mask is not None}
+            answers = self._answers(plane, asked, [None] * len(asked), hint)
+            masks = {label: answer.mask for label, answer in answers.items()}
+            self._found[plane] += given.values()
+            self._share_out(plane, masks, answers)
+            for key in here:
+                label = key.label
+                answer = answers.get(label)
+                mask = given[label] if answer is None else masks[label]
+                sure = 1.0 if answer is None else answer.stability
+                how: How = "confirmed" if answer is None else "prompted"
+                yield self._keep(label, plane, mask, sure, how)
+                if mask.area:
+                    course = Course(self._settings.stop, math.prod(self._sides), mask)
+                    crop = None if answer is None else answer.crop
+                    self._keys[label][plane] = _Front(plane, mask, sure, course, crop)
+
+    def way(
+        self, direction: int, reach: Mapping[int, tuple[int, int]]
+    ) -> Iterator[list[PlaneMask]]:
+        """Go from plane to plane in one direction; a list for each."""
+        fronts: dict[int, _Front] = {}
+        entries: defaultdict[int, list[int]] = defaultdict(list)
+        for label, keys in self._keys.items():
+            # What lies between key planes is done on the way up.
+            for plane in keys if direction > 0 else [min(keys)]:
+                entries[plane].append(label)
+        if not entries:
+            return
+        plane = min(entries) if direction > 0 else max(entries)
+        while 0 <= plane < self._pictures.count and (fronts or entries):
+            out: list[PlaneMask] = []
+            for label in entries.pop(plane, ()):
+                out += self._enter(fronts, label, plane)
+            for label in list(fronts):
+                first, last = reach.get(label, (0, self._pictures.count))
+                if not first <= plane < last and fronts[label].plane != plane:
+                    del fronts[label]
+            moving = [label for label, front in fronts.items() if front.plane != plane]
+            if moving and plane % self._step == 0:
+                out += self._advance(fronts, moving, plane, direction)
+            yield out
+            plane += direction
+        # The last planes that are no multiple of the step.
+        out = []
+        for label, front in list(fronts.items()):
+            first, last = reach.get(label, (0, self._pictures.count))
+            end = min(last, self._pictures.count) - 1 if direction > 0 else max(first, 0)
+            for plane in range(front.plane + direction, end + direction, direction):
+                out += self._look(fronts, [label], plane)
+        yield out
+
+    def _enter(self, fronts: dict[int, _Front], label: int, plane: int) -> list[PlaneMask]:
+        """Come to a key plane, or start from it."""
+        key = self._keys[label][plane]
+        before = fronts.get(label)
+        fronts[label] = _Front(plane, key.mask, key.stability, key.course, key.crop)
+        return [] if before is None else self._fill(label, before, fronts[label])
+
+    def _advance(
+        self, fronts: dict[int, _Front], labels: Sequence[int], plane: int, direction: int
+    ) -> list[PlaneMask]:
+        """Take objects to a plane that is looked at; those that end are let go of."""
+        out = self._look(fronts, labels, plane)
+        for label in labels:
+            front = fronts[label]
+            if front.plane == plane:
+                continue
+            front.lost += 1
+            if front.lost <= LOST:
+                # Its end may lie on the planes that were stepped over.
+                for nearer in range(front.plane + direction, plane, direction):
+                    out += self._look(fronts, [label], nearer)
+                continue
+            del fronts[label]
+            out.append(PlaneMask(label, front.plane + direction, _NOTHING, 0.0, "ended"))
+        return out
+
+    def _look(
+        self, fronts: dict[int, _Front], labels: Sequence[int], plane: int
+    ) -> list[PlaneMask]:
+        """Look at objects on a plane; the fronts of those that are there come to it."""
+        expected = {label: self._expected(label, fronts[label], plane) for label in labels}
+        asked = [
+            (label, self._prompt(fronts[label].mask if shape is None else shape))
+            for label, shape in expected.items()
+        ]
+        answers = self._answers(plane, asked, [fronts[label].crop for label in labels], None)
+        masks = {}
+        for label, answer in answers.items():
+            shape = expected[label]
+            if self._fits(fronts[label], answer.mask, answer.stability, shape):
+                masks[label] = answer.mask
+        self._share_out(plane, masks, answers)
+        out = []
+        for label in labels:
+            front, answer, shape = fronts[label], answers[label], expected[label]
+            mask, how, sure = masks.get(label), "followed", answer.stability
+            if mask is not None and not self._fits(front, mask, sure, shape):
+                mask = None
+            if mask is None and shape is not None:
+                mask, how = self._free(plane, shape), "between"
+                sure = min(front.stability, self._next_key(label, plane).stability)
+            if mask is None or not mask.area:
+                continue
+            there = _Front(plane, mask, sure, front.course, answer.crop)
+            there.course.take(mask)
+            out += self._fill(label, front, there)
+            out.append(self._keep(label, plane, mask, sure, how))  # type: ignore[arg-type]
+            fronts[label] = there
+        return out
+
+    def _fits(self, front: _Front, mask: Mask, stability: float, shape: Mask | None) -> bool:
+        """Whether a mask is the next plane of an object."""
+        if shape is None:
+            return not front.course.fault_of(mask, stability, front.mask)
+        both = overlap(mask, shape)
+        union = mask.area + shape.area - both
+        return stability >= self._settings.stop.stability and both >= self._settings.agree * union
+
+    def _next_key(self, label: int, plane: int) -> _Front:
+        return self._keys[label][min(key for key in self._keys[label] if key > plane)]
+
+    def _expected(self, label: int, front: _Front, plane: int) -> Mask | None:
+        """Return the shape between key planes, None beyond them."""
+        keys = self._keys[label]
+        if not min(keys) < plane < max(keys):
+            return None
+        first = keys[max(key for key in keys if key < plane)]
+        last = self._next_key(label, plane)
+        share = (plane - first.plane) / (last.plane - first.plane)
+        return between(first.mask, last.mask, share, self._sides)
+
+    def _prompt(self, shape: Mask) -> Prompt:
+        rows, columns = (self._settings.margin_mm / side for side in self._sides)
+        row0, column0, row1, column1 = mask_box(shape)
+        box = (row0 - rows, column0 - columns, row1 + rows, column1 + columns)
+        points = ((*deepest(shape), True),) if self._settings.point_prompt else ()
+        return Prompt(box, points, shape if self._settings.mask_prompt else None)
+
+    def _answers(
+        self,
+        plane: int,
+        asked: Sequence[tuple[int, Prompt]],
+        crops: Sequence[Box | None],
+        hint: float | None,
+    ) -> dict[int, PromptedMask]:
+        if not asked:
+            return {}
+        answers = self._prompter.segment(
+            self._pictures.picture(plane),
+            [prompt for _, prompt in asked],
+            key=f"{self._name} {self._pictures.axis} {plane}" if self._name else "",
+            crops=crops,
+            hint=hint,
+            share=self._settings.share,
+            cancel=self._cancel,
+        )
+        return {label: answer for (label, _), answer in zip(asked, answers, strict=True)}
+
+    def _share_out(
+        self, plane: int, masks: dict[int, Mask], answers: Mapping[int, PromptedMask]
+    ) -> None:
+        """Give each pixel to one object."""
+        for label in masks:
+            masks[label] = self._free(plane, masks[label])
+        labels = list(masks)
+        for number, one in enumerate(labels):
+            for other in labels[number + 1 :]:
+                if overlap(masks[one], masks[other]):
+                    masks[one], masks[other] = _parted(
+                        masks[one], answers[one], masks[other], answers[other]
+                    )
+
+    def _free(self, plane: int, mask: Mask) -> Mask:
+        """Return what of a mask nobody has on its plane."""
+        bits = mask.bits
+        if self._taken is not None and mask.area:
+            there = self._taken(plane)
+            if there is not None:
+                bits = bits & ~there[mask.window]
+        for other in self._found[plane]:
+            if overlap(other, mask):
+                bits = bits & ~_bits_within(other, mask)
+        return mask if bits is mask.bits else Mask.of(bits, mask.origin)
+
+    def _fill(self, label: int, before: _Front, after: _Front) -> list[PlaneMask]:
+        """Put shapes between on the planes that were stepped over."""
+        direction = 1 if after.plane > before.plane else -1
+        out = []
+        for plane in range(before.plane + direction, after.plane, direction):
+            share = (plane - before.plane) / (after.plane - before.plane)
+            shape = self._free(plane, between(before.mask, after.mask, share, self._sides))
+            sure = min(before.stability, after.stability)
+            if shape.area:
+                out.append(self._keep(label, plane, shape, sure, "between"))
+        return out
+
+    def _keep(self, label: int, plane: int, mask: Mask, stability: float, how: How) -> PlaneMask:
+        if how != "confirmed" and mask.area:
+            self._found[plane].append(mask)
+        return PlaneMask(label, plane, mask, stability, how)
+
+
+def _parted(
+    one: Mask, first: PromptedMask, other: Mask, second: PromptedMask
+) -> tuple[Mask, Mask]:
+    """Give the pixels that two masks share to the one whose logit is higher."""
+    low = np.maximum(one.origin, other.origin)
+    high = np.minimum(
+        np.add(one.origin, one.bits.shape), np.add(other.origin, other.bits.shape)
+    )
+    rows, columns = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    window = (rows, columns)
+    ahead = logits_within(first.logits, first.crop, window) >= logits_within(
+        second.logits, second.crop, window
+    )
+    out = []
+    for mask, mine, theirs in ((one, ahead, other), (other, ~ahead, one)):
+        bits = mask.bits.copy()
+        part = tuple(
+            slice(side.start - first, side.stop - first)
+            for side, first in zip(window, mask.origin, strict=True)
+        )
+        lost = _bits_within(theirs, Mask((rows.start, columns.start), mine)) & ~mine
+        bits[part] &= ~lost
+        out.append(Mask.of(bits, mask.origin))
+    return out[0], out[1]
+
+
+def _bits_within(mask: Mask, frame: Mask) -> npt.NDArray[np.bool_]:
+    """Return the bits of a mask in another one's box."""
+    out = np.zeros(frame.bits.shape, bool)
+    low = np.maximum(mask.origin, frame.origin)
+    high = np.minimum(
+        np.add(mask.origin, mask.bits.shape), np.add(frame.origin, frame.bits.shape)
+    )
+    if (low < high).all():
+        there = tuple(slice(a, b) for a, b in zip(low - frame.origin, high - frame.origin, strict=True))
+        here = tuple(slice(a, b) for a, b in zip(low - mask.origin, high - mask.origin, strict=True))
+        out[there] = mask.bits[here]
+    return out

@@ -1,0 +1,104 @@
+"""When an object that is followed from plane to plane is lost. Torch-free."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from napari_coseg.inference.interpolation import overlap
+from napari_coseg.types import Mask
+
+#: Why a plane does not carry an object on; "" where it does.
+Fault = Literal["", "nothing", "small", "shrunk", "grown", "regrown", "moved", "unsure"]
+
+
+@dataclass(frozen=True)
+class StopSettings:
+    """What a mask must be to count as the next plane of an object.
+
+    Attributes
+    ----------
+    least_mm2 : float
+        Its area at least.
+    shrink, grow : float
+        Its area must lie between these multiples of the median of the planes before.
+    memory : int
+        How many planes before count.
+    shared : float
+        Part of the smaller one of it and the mask before that both must have in common.
+    stability : float
+        Least stability of its outline.
+    regrow : float
+        Once the area has fallen under half of its largest, it may not grow again to more than this
+        multiple of its least since: another object has taken over, as the tooth that it bites on.
+    """
+
+    least_mm2: float = 1.0
+    shrink: float = 0.3
+    grow: float = 1.8
+    memory: int = 5
+    shared: float = 0.6
+    stability: float = 0.5
+    regrow: float = 1.6
+
+
+class Course:
+    """The areas of an object along its way, and whether a mask carries it on.
+
+    Parameters
+    ----------
+    settings : StopSettings
+    pixel_mm2 : float
+        Area of a pixel.
+    start : Mask
+        Where the way begins.
+    """
+
+    def __init__(self, settings: StopSettings, pixel_mm2: float, start: Mask) -> None:
+        self._settings = settings
+        self._pixel = pixel_mm2
+        self._areas: deque[int] = deque([start.area], settings.memory)
+        self._largest = start.area
+        self._least: int | None = None
+
+    def fault_of(self, mask: Mask, stability: float, before: Mask) -> Fault:
+        """Say why a mask is not the next plane of the object, "" if it is.
+
+        Parameters
+        ----------
+        mask : Mask
+            (row, column), on this plane.
+        stability : float
+        before : Mask
+            On the plane before.
+        """
+        rules, area = self._settings, mask.area
+        usual = float(np.median(self._areas))
+        if area == 0:
+            return "nothing"
+        if area * self._pixel < rules.least_mm2:
+            return "small"
+        if area < rules.shrink * usual:
+            return "shrunk"
+        if area > rules.grow * usual:
+            return "grown"
+        if self._least is not None and area > rules.regrow * self._least:
+            return "regrown"
+        if overlap(mask, before) < rules.shared * min(area, before.area):
+            return "moved"
+        if stability < rules.stability:
+            return "unsure"
+        return ""
+
+    def take(self, mask: Mask) -> None:
+        """Count a mask as the next plane."""
+        area = mask.area
+        self._areas.append(area)
+        self._largest = max(self._largest, area)
+        if self._least is not None:
+            self._least = min(self._least, area)
+        elif area < self._largest / 2:
+            self._least = area
