@@ -50,7 +50,9 @@ class PlaneMask:
     how : str
         See `How`.
     fault : str
-        Where the object ended, what was the matter; see `napari_coseg.inference.stopping.Fault`.
+        Where the object ended, what was the matter with the first plane that is not of it; see
+        `napari_coseg.inference.stopping.Fault`. "" where the volume ended, or the planes that were
+        asked for.
     """
 
     label: int

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from napari_coseg.imaging.array_source import ArraySource
 from napari_coseg.imaging.volume_pictures import VolumePictures
 from napari_coseg.inference.interpolation import between, overlap
 from napari_coseg.inference.key_planes import How, KeyPlane, PlaneMask, check_keys
 from napari_coseg.inference.prompt_masks import logits_within, mask_box
 from napari_coseg.inference.prompt_shapes import checked, deepest
 from napari_coseg.inference.prompted import PromptedMask, Prompter
-from napari_coseg.inference.stopping import Course, StopSettings
+from napari_coseg.inference.stopping import Course, Fault, Look, StopSettings
 from napari_coseg.inference.stream import Cancel
 from napari_coseg.inference.zoom import Box
 from napari_coseg.types import Mask, Prompt
@@ -65,8 +66,10 @@ class _Front:
     mask: Mask
     stability: float
     course: Course
+    look: Look
     crop: Box | None = None
     lost: int = 0
+    fault: Fault = ""
 
 
 def propagate(
@@ -115,9 +118,9 @@ def propagate(
     Yields
     ------
     PlaneMask
-        Key planes first, then plane by plane in both directions in turns. No plane of an object
-        comes twice, and none changes afterwards; the order of planes of one object and direction is
-        that of the way.
+        Key planes first, an empty mask where nothing was found, then plane by
+        plane in both directions in turns. No plane of an object comes twice, and none changes
+        afterwards; planes of one object and direction are in the order of the way. Each object that was found ends twice: see `PlaneMask.fault`.
 
     Raises
     ------
@@ -160,6 +163,7 @@ class _Walk:
         _, *sides = pictures.spacing
         self._sides = (sides[0], sides[1])
         self._step = max(1, int(settings.step_mm / pictures.spacing[0] + 1e-3))
+        self._last_picture: tuple[int, ArraySource] | None = None
         #: By label and plane.
         self._keys: defaultdict[int, dict[int, _Front]] = defaultdict(dict)
         self._found: defaultdict[int, list[Mask]] = defaultdict(list)
@@ -187,8 +191,9 @@ class _Walk:
                 yield self._keep(label, plane, mask, sure, how)
                 if mask.area:
                     course = Course(self._settings.stop, math.prod(self._sides), mask)
+                    look = Look.of(self._grey(plane), mask)
                     crop = None if answer is None else answer.crop
-                    self._keys[label][plane] = _Front(plane, mask, sure, course, crop)
+                    self._keys[label][plane] = _Front(plane, mask, sure, course, look, crop)
 
     def way(
         self, direction: int, reach: Mapping[int, tuple[int, int]]
@@ -203,33 +208,31 @@ class _Walk:
         if not entries:
             return
         plane = min(entries) if direction > 0 else max(entries)
-        while 0 <= plane < self._pictures.count and (fronts or entries):
+        while fronts or entries:
             out: list[PlaneMask] = []
             for label in entries.pop(plane, ()):
                 out += self._enter(fronts, label, plane)
-            for label in list(fronts):
-                first, last = reach.get(label, (0, self._pictures.count))
-                if not first <= plane < last and fronts[label].plane != plane:
-                    del fronts[label]
             moving = [label for label, front in fronts.items() if front.plane != plane]
-            if moving and plane % self._step == 0:
-                out += self._advance(fronts, moving, plane, direction)
+            last = {label: self._last(label, direction, reach) for label in fronts}
+            due = [one for one in moving if plane % self._step == 0 or plane == last[one]]
+            out += self._advance(fronts, due, plane, direction)
+            for label in [label for label in fronts if (last[label] - plane) * direction <= 0]:
+                front = fronts.pop(label)
+                fault: Fault = "" if front.plane == plane else front.fault
+                out.append(_end(label, front.plane + direction, fault))
             yield out
             plane += direction
-        # The last planes that are no multiple of the step.
-        out = []
-        for label, front in list(fronts.items()):
-            first, last = reach.get(label, (0, self._pictures.count))
-            end = min(last, self._pictures.count) - 1 if direction > 0 else max(first, 0)
-            for plane in range(front.plane + direction, end + direction, direction):
-                out += self._look(fronts, [label], plane)
-        yield out
+
+    def _last(self, label: int, direction: int, reach: Mapping[int, tuple[int, int]]) -> int:
+        """Return the last plane that an object may have on its way."""
+        first, end = reach.get(label, (0, self._pictures.count))
+        return min(end, self._pictures.count) - 1 if direction > 0 else max(first, 0)
 
     def _enter(self, fronts: dict[int, _Front], label: int, plane: int) -> list[PlaneMask]:
         """Come to a key plane, or start from it."""
         key = self._keys[label][plane]
         before = fronts.get(label)
-        fronts[label] = _Front(plane, key.mask, key.stability, key.course, key.crop)
+        fronts[label] = _Front(plane, key.mask, key.stability, key.course, key.look, key.crop)
         return [] if before is None else self._fill(label, before, fronts[label])
 
     def _advance(
@@ -245,10 +248,12 @@ class _Walk:
             if front.lost <= LOST:
                 # Its end may lie on the planes that were stepped over.
                 for nearer in range(front.plane + direction, plane, direction):
+                    lost = fronts[label].lost
                     out += self._look(fronts, [label], nearer)
+                    fronts[label].lost = lost
                 continue
             del fronts[label]
-            out.append(PlaneMask(label, front.plane + direction, _NOTHING, 0.0, "ended"))
+            out.append(_end(label, front.plane + direction, front.fault))
         return out
 
     def _look(
@@ -264,31 +269,36 @@ class _Walk:
         masks = {}
         for label, answer in answers.items():
             shape = expected[label]
-            if self._fits(fronts[label], answer.mask, answer.stability, shape):
+            if self._fits(fronts[label], plane, answer.mask, answer.stability, shape):
                 masks[label] = answer.mask
         self._share_out(plane, masks, answers)
         out = []
         for label in labels:
             front, answer, shape = fronts[label], answers[label], expected[label]
             mask, how, sure = masks.get(label), "followed", answer.stability
-            if mask is not None and not self._fits(front, mask, sure, shape):
+            if mask is not None and not self._fits(front, plane, mask, sure, shape):
                 mask = None
             if mask is None and shape is not None:
                 mask, how = self._free(plane, shape), "between"
                 sure = min(front.stability, self._next_key(label, plane).stability)
             if mask is None or not mask.area:
                 continue
-            there = _Front(plane, mask, sure, front.course, answer.crop)
+            look = Look.of(self._grey(plane), mask)
+            there = _Front(plane, mask, sure, front.course, look, answer.crop)
             there.course.take(mask)
             out += self._fill(label, front, there)
             out.append(self._keep(label, plane, mask, sure, how))  # type: ignore[arg-type]
             fronts[label] = there
         return out
 
-    def _fits(self, front: _Front, mask: Mask, stability: float, shape: Mask | None) -> bool:
+    def _fits(
+        self, front: _Front, plane: int, mask: Mask, stability: float, shape: Mask | None
+    ) -> bool:
         """Whether a mask is the next plane of an object."""
         if shape is None:
-            return not front.course.fault_of(mask, stability, front.mask)
+            grey = self._grey(plane)
+            front.fault = front.course.fault_of(mask, stability, grey, front.mask, front.look)
+            return not front.fault
         both = overlap(mask, shape)
         union = mask.area + shape.area - both
         return stability >= self._settings.stop.stability and both >= self._settings.agree * union
@@ -313,6 +323,15 @@ class _Walk:
         points = ((*deepest(shape), True),) if self._settings.point_prompt else ()
         return Prompt(box, points, shape if self._settings.mask_prompt else None)
 
+    def _picture(self, plane: int) -> ArraySource:
+        """Return a plane; the last one is kept, since it is asked for by each object."""
+        if self._last_picture is None or self._last_picture[0] != plane:
+            self._last_picture = plane, self._pictures.picture(plane)
+        return self._last_picture[1]
+
+    def _grey(self, plane: int) -> npt.NDArray[np.uint8]:
+        return self._picture(plane).read(0, 0, *self._pictures.shape)[..., 0]
+
     def _answers(
         self,
         plane: int,
@@ -323,7 +342,7 @@ class _Walk:
         if not asked:
             return {}
         answers = self._prompter.segment(
-            self._pictures.picture(plane),
+            self._picture(plane),
             [prompt for _, prompt in asked],
             key=f"{self._name} {self._pictures.axis} {plane}" if self._name else "",
             crops=crops,
@@ -375,6 +394,10 @@ class _Walk:
         if how != "confirmed" and mask.area:
             self._found[plane].append(mask)
         return PlaneMask(label, plane, mask, stability, how)
+
+
+def _end(label: int, plane: int, fault: Fault) -> PlaneMask:
+    return PlaneMask(label, plane, _NOTHING, 0.0, "ended", fault)
 
 
 def _parted(

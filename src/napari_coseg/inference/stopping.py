@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
 
 from napari_coseg.inference.interpolation import overlap
 from napari_coseg.types import Mask
 
+# What surrounds an object: this far from it, in pixels, and no nearer than the first.
+_AROUND = (1, 4)
+# Grey levels of 255 between an object and what surrounds it, under which they look the same.
+_APART = 8.0
+_EIGHT = np.ones((3, 3), bool)
+
 #: Why a plane does not carry an object on; "" where it does.
-Fault = Literal["", "nothing", "small", "shrunk", "grown", "regrown", "moved", "unsure"]
+Fault = Literal["", "nothing", "small", "shrunk", "grown", "regrown", "moved", "unsure", "unlike"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,9 @@ class StopSettings:
     regrow : float
         Once the area has fallen under half of its largest, it may not grow again to more than this
         multiple of its least since: another object has taken over, as the tooth that it bites on.
+    alike : float
+        Least part of its pixels that are as bright as the object was on the plane before, and not
+        as bright as what surrounded it there. Not asked where both were alike.
     """
 
     least_mm2: float = 1.0
@@ -43,6 +54,46 @@ class StopSettings:
     shared: float = 0.6
     stability: float = 0.5
     regrow: float = 1.6
+    alike: float = 0.6
+
+
+@dataclass(frozen=True)
+class Look:
+    """How bright an object is on a plane, and what surrounds it: medians, 0 to 255."""
+
+    inside: float
+    around: float
+
+    @classmethod
+    def of(cls, grey: npt.NDArray[np.uint8], mask: Mask) -> Look:
+        """Look at an object.
+
+        Parameters
+        ----------
+        grey : ndarray of uint8, (rows, columns)
+            The plane.
+        mask : Mask
+            (row, column), not empty.
+        """
+        more = _AROUND[1]
+        bits = np.pad(mask.bits, more)
+        ring = ndimage.binary_dilation(bits, _EIGHT, more)
+        ring &= ~ndimage.binary_dilation(bits, _EIGHT, _AROUND[0])
+        rows, columns = np.nonzero(ring)
+        rows, columns = rows + mask.origin[0] - more, columns + mask.origin[1] - more
+        there = (rows >= 0) & (columns >= 0) & (rows < grey.shape[0]) & (columns < grey.shape[1])
+        inside = float(np.median(grey[mask.window][mask.bits]))
+        if not there.any():
+            return cls(inside, inside)
+        return cls(inside, float(np.median(grey[rows[there], columns[there]])))
+
+    def part_alike(self, grey: npt.NDArray[np.uint8], mask: Mask) -> float:
+        """Return which part of a mask on another plane looks like the object; 1 if none can tell."""
+        if abs(self.inside - self.around) < _APART or not mask.area:
+            return 1.0
+        pixels = grey[mask.window][mask.bits].astype(np.float32)
+        middle = (self.inside + self.around) / 2
+        return float((pixels > middle if self.inside > self.around else pixels < middle).mean())
 
 
 class Course:
@@ -64,7 +115,9 @@ class Course:
         self._largest = start.area
         self._least: int | None = None
 
-    def fault_of(self, mask: Mask, stability: float, before: Mask) -> Fault:
+    def fault_of(
+        self, mask: Mask, stability: float, grey: npt.NDArray[np.uint8], before: Mask, look: Look
+    ) -> Fault:
         """Say why a mask is not the next plane of the object, "" if it is.
 
         Parameters
@@ -72,8 +125,12 @@ class Course:
         mask : Mask
             (row, column), on this plane.
         stability : float
+        grey : ndarray of uint8, (rows, columns)
+            This plane.
         before : Mask
             On the plane before.
+        look : Look
+            How bright it was there.
         """
         rules, area = self._settings, mask.area
         usual = float(np.median(self._areas))
@@ -91,6 +148,8 @@ class Course:
             return "moved"
         if stability < rules.stability:
             return "unsure"
+        if look.part_alike(grey, mask) < rules.alike:
+            return "unlike"
         return ""
 
     def take(self, mask: Mask) -> None:
