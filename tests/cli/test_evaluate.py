@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_coseg.cli.evaluate import evaluate
+from napari_coseg.imaging.volume_grid import VolumeGrid
+from napari_coseg.imaging.volume_writing import write_labels
 from napari_coseg.types import CosegError
 
 SQUARES = np.zeros((40, 50), np.int32)
@@ -390,12 +393,111 @@ def test_nothing_can_be_scored(run, tmp_path):
     assert not out.exists()
 
 
-def test_volumes_come_later(run, tmp_path):
-    for side in ("truth", "pred"):
-        (tmp_path / side).mkdir()
-        (tmp_path / side / "scan_instances.nii.gz").write_bytes(b"")
-    message = run(tmp_path / "pred", tmp_path / "truth", code=2)
-    assert "later version" in message
+BALLS = np.zeros((12, 40, 50), np.int32)
+BALLS[2:8, 2:12, 2:12], BALLS[2:8, 2:12, 20:30], BALLS[4:10, 20:30, 2:12] = 4, 7, 900
+GRID = VolumeGrid(BALLS.shape, (2.0, 0.5, 0.25), (1.0, 2.0, 3.0))
+
+
+def write_volume_truth(root, names=("a", "b"), instances=BALLS, grid=GRID):
+    root.mkdir(exist_ok=True)
+    (root / "dataset.toml").write_text(
+        'name = "t"\nregion_classes = ["jaw"]\ninstance_classes = ["round", "long"]\n'
+        "spacing = [2.0, 0.5, 0.25]\n",
+        "utf-8",
+    )
+    for name in names:
+        kinds = {
+            "instances": instances,
+            "classes": classes_image(instances, CLASS_OF),
+            "regions": (instances > 0).astype(np.uint8),
+        }
+        for kind, labels in kinds.items():
+            (root / kind).mkdir(exist_ok=True)
+            write_labels(root / kind / f"{name}.nii.gz", labels, grid)
+
+
+def write_volume_prediction(root, names=("a", "b"), instances=BALLS, grid=GRID):
+    root.mkdir(exist_ok=True)
+    (root / "run.json").write_text(
+        json.dumps(
+            {
+                "region_classes": [{"name": "jaw"}],
+                "instance_classes": [{"name": "round"}, {"name": "long"}],
+            }
+        ),
+        "utf-8",
+    )
+    for name in names:
+        write_labels(root / f"{name}_instances.mha", instances, grid)
+        write_labels(root / f"{name}_regions.mha", instances > 0, grid)
+        pd.DataFrame({"label": CLASS_OF.keys(), "class": CLASS_OF.values()}).to_csv(
+            root / f"{name}_objects.csv", index=False
+        )
+
+
+def test_volumes_are_scored_in_space(run, tmp_path):
+    write_volume_truth(tmp_path / "truth")
+    # A plane too far, which is 2 mm; pictures of the same planes would not know.
+    moved = np.roll(BALLS, 1, 0)
+    write_volume_prediction(tmp_path / "pred", instances=moved)
+    out = tmp_path / "scores.csv"
+    result = run(tmp_path / "pred", tmp_path / "truth", "--json", "--out", out)
+    content, rows = summary(result)
+    assert content["unit"] == "mm"
+    assert content["spacing"] is None
+    assert rows["regions", "jaw", "dice"]["pooled"] == pytest.approx(5 / 6)
+    assert rows["regions", "jaw", "hd"]["mean"] == pytest.approx(2.0)
+    # Five of seven planes are shared.
+    assert rows["instances", "all", "sq"]["pooled"] == pytest.approx(5 / 7)
+    assert rows["instances", "long", "f1"]["pooled"] == 1
+    # Centroids 2 mm apart still belong together.
+    assert rows["instances", "all", "centroid_f"]["pooled"] == 1
+    assert pd.read_csv(out)["hd95"].max() == pytest.approx(2.0)
+    assert "HD95 in mm" in run(tmp_path / "pred", tmp_path / "truth").stdout
+
+
+def test_volumes_on_another_grid_are_not_scored(run, tmp_path):
+    write_volume_truth(tmp_path / "truth")
+    write_volume_prediction(tmp_path / "pred", names=("a",))
+    other = replace(GRID, spacing=(2.0, 0.5, 0.3))
+    write_volume_prediction(tmp_path / "pred", names=("b",), grid=other)
+    result = run(tmp_path / "pred", tmp_path / "truth", "--json", code=1)
+    problems = " ".join(json.loads(result.stdout)["problems"])
+    assert "b_instances.mha is not on the grid of" in problems
+    assert "its voxels are 2 x 0.5 x 0.3 mm" in problems
+    smaller = replace(GRID, shape=(11, 40, 50))
+    write_volume_prediction(tmp_path / "pred", names=("a",), instances=BALLS[:11], grid=smaller)
+    said = run(tmp_path / "pred", tmp_path / "truth", code=2)
+    assert "it has 11 x 40 x 50 voxels" in said
+
+
+def test_labels_of_a_volume_lie_on_each_other(run, tmp_path):
+    write_volume_truth(tmp_path / "truth", names=("a",))
+    write_volume_prediction(tmp_path / "pred", names=("a",))
+    moved = replace(GRID, origin=(9.0, 2.0, 3.0))
+    classes = classes_image(BALLS, CLASS_OF)
+    write_labels(tmp_path / "truth" / "classes" / "a.nii.gz", classes, moved)
+    result = run(tmp_path / "pred", tmp_path / "truth", "--json", code=1)
+    assert "8 mm elsewhere" in " ".join(json.loads(result.stdout)["problems"])
+
+
+def test_pictures_and_volumes_do_not_mix(run, tmp_path):
+    write_volume_truth(tmp_path / "truth", names=("a",))
+    write_volume_prediction(tmp_path / "pred", names=("a",))
+    assert "--mpp is for pictures" in run(
+        tmp_path / "pred", tmp_path / "truth", "--mpp", 0.5, code=2
+    )
+    write_truth(tmp_path / "pictures", names=("a",))
+    said = run(tmp_path / "pred", tmp_path / "pictures", code=2)
+    assert "pictures and of volumes" in said
+
+
+def test_two_label_volumes(run, tmp_path):
+    write_labels(tmp_path / "one.nii.gz", BALLS, GRID)
+    write_labels(tmp_path / "two.nrrd", BALLS, GRID)
+    words = (tmp_path / "one.nii.gz", tmp_path / "two.nrrd", "--task", "instances", "--json")
+    _, rows = summary(run(*words))
+    assert rows["instances", "all", "pq"]["pooled"] == 1
 
 
 def test_two_files_of_one_image(run, tmp_path):

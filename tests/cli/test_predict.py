@@ -8,8 +8,11 @@ import pytest
 from PIL import Image
 
 from napari_coseg.cli.main import main
-from napari_coseg.weights import loading
+from napari_coseg.imaging.volume_writing import write_volume
+from napari_coseg.weights import catalogue, loading
 from tests.inference.fake import FakeModel, ReadingNetwork, picture
+from tests.inference.fake_volumes import volume_model
+from tests.inference.test_volume_batch import GRID, VOXELS
 
 TRUTH = picture(100, 120, 20)
 
@@ -192,3 +195,60 @@ def test_the_number_of_pixels_agrees(source: Path, tmp_path: Path, model: FakeMo
     labels = read_labels(tmp_path / "a_instances.tif", expected_shape=TRUTH.labels.shape)
     assert ((labels > 0) == (TRUTH.labels > 0)).mean() > 0.95
     assert np.unique(labels).size == len(TRUTH.classes) + 1
+
+
+def test_volumes_become_volumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.nii.gz", "b.nrrd"):
+        write_volume(tmp_path / "in" / name, VOXELS, GRID)
+    asked = []
+
+    def load(name: str, device: object) -> FakeModel:
+        asked.append(name)
+        return volume_model()
+
+    monkeypatch.setattr(loading, "load_model", load)
+    out = tmp_path / "out"
+    assert predict(tmp_path / "in", "--out", out, "--model", "mine", "--shard", "1/2") == 0
+    assert asked == ["mine"]
+    assert (out / "a_regions.nii.gz").is_file()
+    assert not (out / "b_regions.nrrd").exists()
+    assert predict(tmp_path / "in", "--out", out, "--model", "mine") == 0
+    assert "1 done, 1 skipped" in capsys.readouterr().out
+    assert (out / "b_instances.nrrd").is_file()
+    assert predict(tmp_path / "in", "--out", out, "--model", "mine", "--mpp", 0.25) == 2
+    assert "leave the pixel size out" in capsys.readouterr().err
+
+
+def test_the_kind_of_input_chooses_the_model(
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_volume(tmp_path / "a.nii.gz", VOXELS, GRID)
+    asked = []
+
+    def load(name: str, device: object) -> FakeModel:
+        asked.append(name)
+        return volume_model()
+
+    monkeypatch.setattr(loading, "load_model", load)
+    out = tmp_path / "out"
+    monkeypatch.setattr(catalogue, "bundled_models", dict)
+    monkeypatch.setattr(catalogue, "user_models", dict)
+    assert predict(tmp_path / "a.nii.gz", "--out", out) == 2
+    assert "coseg-lite-dental, the usual model of volumes, is not" in capsys.readouterr().err
+    own = {"coseg-lite-dental": tmp_path / "x.safetensors"}
+    monkeypatch.setattr(catalogue, "user_models", lambda: own)
+    assert predict(tmp_path / "a.nii.gz", "--out", out) == 0
+    assert asked == ["coseg-lite-dental"]
+    assert predict(tmp_path / "a.nii.gz", source, "--out", out) == 2
+    assert "no model is for both" in capsys.readouterr().err
+    assert predict(source, "--out", tmp_path / "new", "--model", "mine") == 2
+    assert "segments volumes, and this is a picture" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    assert predict(tmp_path / "a.nii.gz", source, "--out", out, "--model", "mine") == 1
+    assert "1 skipped, 3 failed" in capsys.readouterr().out

@@ -52,7 +52,9 @@ def evaluate(
     ] = None,
     mpp: Annotated[
         float | None,
-        typer.Option(help="µm per pixel, for distances; else that of the truth's dataset.toml."),
+        typer.Option(
+            help="µm per pixel of pictures, for distances; else that of the truth's dataset.toml."
+        ),
     ] = None,
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="IoU that a matched object must exceed.")
@@ -71,9 +73,9 @@ def evaluate(
 ) -> None:
     """Score predictions against truth: Dice, IoU, HD95, PQ, AJI, F1, by class.
 
-    Images are matched by name. Pooled scores count all images together; means are over the
-    images in which either side has the class, with their 95 % bootstrap interval. Exits with 1
-    when something could not be scored.
+    Volumes are scored in 3D, with distances in mm. Images are matched by name. Pooled scores count
+    all images together; means are over the images in which either side has the class, with their
+    95 % bootstrap interval. Exits with 1 when something could not be scored.
     """
     from napari_coseg.cli.evaluation_files import open_label_set, pair_names, spacing_of
     from napari_coseg.metrics.centroid import pair_all_points, pair_points
@@ -91,7 +93,10 @@ def evaluate(
         raise CosegError(
             f"No image of {predictions} has a counterpart of the same name in {truth}."
         )
-    run = _Run(predicted, true, pairing, given_spacing or true.spacing)
+    volumes = _are_volumes(predicted, true, pairing)
+    if volumes and mpp is not None:
+        raise CosegError("--mpp is for pictures: volumes say themselves how large a voxel is.")
+    run = _Run(predicted, true, pairing, given_spacing or true.spacing, volumes)
     settings = ScoreSettings(
         threshold=threshold,
         surface=boundary,
@@ -114,9 +119,12 @@ class _Run:
         truth: LabelSet,
         pairing: Pairing,
         spacing: tuple[float, ...] | None,
+        volumes: bool,
     ) -> None:
         self.predictions, self.truth = predictions, truth
-        self.pairing, self.spacing = pairing, spacing
+        self.pairing = pairing
+        self.spacing = None if volumes else spacing
+        self.unit = "mm" if volumes else "px" if spacing is None else "µm"
         self.problems: list[str] = []
         if pairing.lone_predictions:
             self.problems.append(f"No truth for {_listed(pairing.lone_predictions)}.")
@@ -212,6 +220,18 @@ class _Run:
                 self.problems.append(f"{true_name}: no predicted {task}.")
 
 
+def _are_volumes(predictions: LabelSet, truth: LabelSet, pairing: Pairing) -> bool:
+    """Say whether the images that belong together are volumes."""
+    kinds = predictions.are_volumes(name for name, _ in pairing.pairs)
+    kinds |= truth.are_volumes(name for _, name in pairing.pairs)
+    if len(kinds) > 1:
+        raise CosegError(
+            "There are labels of pictures and of volumes, whose figures do not belong together: "
+            "evaluate them one by one."
+        )
+    return True in kinds
+
+
 def _listed(names: list[str], most: int = 5) -> str:
     """Write some names and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -235,6 +255,7 @@ def _report(run: _Run, out: Path | None, as_json: bool, threshold: float) -> Non
             "truth": str(run.truth.path),
             "threshold": threshold,
             "spacing": run.spacing,
+            "unit": run.unit,
             "summary": _records(summary),
             "images": _records(images),
             "notes": run.notes,
@@ -244,7 +265,7 @@ def _report(run: _Run, out: Path | None, as_json: bool, threshold: float) -> Non
         }
         typer.echo(json.dumps(content, indent=2))
     else:
-        _print_tables(summary, run.spacing)
+        _print_tables(summary, run.unit)
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     for note in run.notes:
         errors.print(note)
@@ -272,7 +293,7 @@ _HEADINGS = {
 }
 
 
-def _print_tables(summary: pd.DataFrame, spacing: tuple[float, ...] | None) -> None:
+def _print_tables(summary: pd.DataFrame, unit: str) -> None:
     """Print one table a task; lines of a class: pooled, mean over images, its interval."""
     from rich import box
     from rich.console import Console
@@ -282,7 +303,6 @@ def _print_tables(summary: pd.DataFrame, spacing: tuple[float, ...] | None) -> N
     if not console.is_terminal:
         # What goes into a file or a pipe must not be cut at 80 columns.
         console = Console(width=120)
-    unit = "px" if spacing is None else "µm"
     for task, rows in summary.groupby("task", sort=False):
         scores = [score for score in _HEADINGS if score in set(rows["score"])]
         distances = f"; HD and HD95 in {unit}" if "hd" in scores else ""

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from napari_coseg.imaging.volume_headers import VOLUME_SUFFIXES, is_volume
 from napari_coseg.types import CosegError
 
 #: Endings of label files; the double one first, so that it is not taken for ``.gz``.
-LABEL_SUFFIXES = (".nii.gz", ".nii", ".png", ".tif", ".tiff", ".bmp")
+LABEL_SUFFIXES = (*VOLUME_SUFFIXES, ".png", ".tif", ".tiff", ".bmp")
 #: What a label file holds, by the folder it lies in or by the end of its name.
 KINDS = ("region_instances", "regions", "instances", "classes")
 TASKS = ("regions", "instances")
@@ -32,7 +33,7 @@ class LabelSet:
     names : dict
         Class names by task, in the order of their ids; without those that are not known.
     spacing : tuple of float or None
-        µm per pixel along rows and columns.
+        µm per pixel along rows and columns; None for volumes, which say it themselves.
     single : bool
         Whether `path` is one label file.
     """
@@ -42,6 +43,15 @@ class LabelSet:
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     spacing: tuple[float, ...] | None = None
     single: bool = False
+
+    def are_volumes(self, names: Iterable[str]) -> set[bool]:
+        """Say whether the labels of some images are volumes: True, False, or both."""
+        return {
+            is_volume(path)
+            for name in names
+            for kind, path in self.images[name].items()
+            if kind in KINDS
+        }
 
     def having(self, task: str) -> bool:
         """Whether any image has labels of a task."""

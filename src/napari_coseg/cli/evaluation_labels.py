@@ -13,6 +13,9 @@ import pandas as pd
 
 from napari_coseg.cli.evaluation_files import LabelSet
 from napari_coseg.imaging.labels import read_labels
+from napari_coseg.imaging.volume_grid import VolumeGrid
+from napari_coseg.imaging.volume_headers import is_volume
+from napari_coseg.imaging.volumes import read_label_volume
 from napari_coseg.metrics.image_scores import ImagePair
 from napari_coseg.metrics.panoptic import majority_classes
 from napari_coseg.types import IGNORE, CosegError
@@ -103,13 +106,17 @@ def read_regions(
 ) -> ImagePair:
     """Read the regions of one image, both sides.
 
+    Parameters
+    ----------
+    spacing : tuple of float or None
+        µm per pixel of pictures; volumes say their own, in mm.
+
     Raises
     ------
     CosegError
-        If a file cannot be read, has another size, or holds ids that are no class.
+        If a file cannot be read, has another size or grid, or holds ids that are no class.
     """
-    true, predicted = _read(truth["regions"]), _read(prediction["regions"])
-    _check_size(prediction["regions"], predicted, truth["regions"], true)
+    true, predicted, grid = _read_both(truth["regions"], prediction["regions"])
     _check_ids(truth["regions"], true, classes.truth_ids, ignore=True)
     _check_ids(prediction["regions"], predicted, classes.prediction_ids)
     if IGNORE in predicted:
@@ -118,7 +125,9 @@ def read_regions(
             "truth may have it."
         )
     separate = [
-        _read(side["region_instances"], true.shape) if "region_instances" in side else None
+        _read_beside(side["region_instances"], true.shape, grid)
+        if "region_instances" in side
+        else None
         for side in (truth, prediction)
     ]
     table = np.zeros(int(predicted.max(initial=0)) + 1, np.int32)
@@ -131,7 +140,7 @@ def read_regions(
         prediction_regions=table[predicted],
         truth_region_instances=separate[0],
         prediction_region_instances=separate[1],
-        spacing=spacing,
+        spacing=spacing if grid is None else grid.spacing,
     )
 
 
@@ -148,18 +157,19 @@ def read_instances(
     ----------
     classes : ClassMatch or None
         None to score whatever the class.
+    spacing : tuple of float or None
+        As in `read_regions`.
 
     Raises
     ------
     CosegError
-        If a file cannot be read, has another size, or holds ids that are no class.
+        If a file cannot be read, has another size or grid, or holds ids that are no class.
     """
-    true, predicted = _read(truth["instances"]), _read(prediction["instances"])
-    _check_size(prediction["instances"], predicted, truth["instances"], true)
+    true, predicted, grid = _read_both(truth["instances"], prediction["instances"])
     true_classes = predicted_classes = None
     if classes is not None:
-        true_classes = _object_classes(truth, true, classes.truth_ids, ignore=True)
-        predicted_classes = _object_classes(prediction, predicted, classes.prediction_ids)
+        true_classes = _object_classes(truth, true, grid, classes.truth_ids, ignore=True)
+        predicted_classes = _object_classes(prediction, predicted, grid, classes.prediction_ids)
     if classes is not None and predicted_classes is not None:
         translate = classes.translate
         predicted_classes = {i: translate.get(c, 0) for i, c in predicted_classes.items()}
@@ -169,7 +179,7 @@ def read_instances(
         prediction_instances=predicted,
         truth_classes=true_classes,
         prediction_classes=predicted_classes,
-        spacing=spacing,
+        spacing=spacing if grid is None else grid.spacing,
     )
 
 
@@ -181,6 +191,7 @@ def has_classes(labels: LabelSet) -> bool:
 def _object_classes(
     files: Mapping[str, Path],
     instances: Labels,
+    grid: VolumeGrid | None,
     allowed: frozenset[int] | None,
     ignore: bool = False,
 ) -> dict[int, int] | None:
@@ -196,7 +207,7 @@ def _object_classes(
         _check_ids(files["objects"], np.array(list(classes.values()), np.int64), allowed, ignore)
         return classes
     if "classes" in files:
-        pixels = _read(files["classes"], instances.shape)
+        pixels = _read_beside(files["classes"], instances.shape, grid)
         _check_ids(files["classes"], pixels, allowed, ignore)
         return majority_classes(instances, pixels)
     return None
@@ -222,27 +233,47 @@ def _read_object_table(path: Path) -> dict[int, int]:
     return {int(label): int(class_id) for label, class_id in pairs}
 
 
-def _read(path: Path, shape: tuple[int, ...] | None = None) -> Labels:
-    if path.name.lower().endswith((".nii", ".nii.gz")):
+def _read(path: Path) -> tuple[Labels, VolumeGrid | None]:
+    """Read labels; those of a volume with their place."""
+    if not is_volume(path):
+        return read_labels(path), None
+    volume = read_label_volume(path)
+    return volume.voxels.astype(np.int32, copy=False), volume.grid
+
+
+def _read_both(truth: Path, prediction: Path) -> tuple[Labels, Labels, VolumeGrid | None]:
+    """Read true and predicted labels, and check that they lie on each other."""
+    true, grid = _read(truth)
+    predicted, other = _read(prediction)
+    if (grid is None) != (other is None):
+        volume, picture = (truth, prediction) if other is None else (prediction, truth)
+        raise CosegError(f"{volume} is a volume and {picture} a picture: compare like with like.")
+    if grid is None and true.shape != predicted.shape:
         raise CosegError(
-            f"{path} is a volume: evaluate compares pictures so far; volumes follow in a later "
-            "version."
+            f"{prediction} is {_size(predicted)} and {truth} is {_size(true)}: "
+            "predict on the very images that the truth belongs to."
         )
-    labels = read_labels(path)
-    if shape is not None and labels.shape != shape:
+    different = "" if grid is None or other is None else grid.difference(other)
+    if different:
+        raise CosegError(
+            f"{prediction} is not on the grid of {truth}: {different}; predict on the very volumes "
+            "that the truth belongs to."
+        )
+    return true, predicted, grid
+
+
+def _read_beside(path: Path, shape: tuple[int, ...], grid: VolumeGrid | None) -> Labels:
+    """Read further labels of an image, and check that they lie on the first ones."""
+    labels, other = _read(path)
+    if labels.shape != shape:
         raise CosegError(
             f"{path} is {_size(labels)}, but the labels beside it are "
             f"{' x '.join(map(str, shape))}: all labels of an image have its size."
         )
+    different = "" if grid is None or other is None else grid.difference(other)
+    if different:
+        raise CosegError(f"{path} is not on the grid of the labels beside it: {different}.")
     return labels
-
-
-def _check_size(prediction_path: Path, prediction: Labels, truth_path: Path, truth: Labels) -> None:
-    if prediction.shape != truth.shape:
-        raise CosegError(
-            f"{prediction_path} is {_size(prediction)} and {truth_path} is {_size(truth)}: "
-            "predict on the very images that the truth belongs to."
-        )
 
 
 def _check_ids(
@@ -268,11 +299,11 @@ def _ids_found(task: str, labels: LabelSet) -> set[int]:
     for files in labels.images.values():
         try:
             if task == "regions" and "regions" in files:
-                found |= set(np.unique(_read(files["regions"])).tolist())
+                found |= set(np.unique(_read(files["regions"])[0]).tolist())
             elif task == "instances" and "objects" in files:
                 found |= set(_read_object_table(files["objects"]).values())
             elif task == "instances" and "classes" in files:
-                found |= set(np.unique(_read(files["classes"])).tolist())
+                found |= set(np.unique(_read(files["classes"])[0]).tolist())
         except CosegError:
             continue
     return found - {0, IGNORE}

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_coseg.cli.options import Shard
 from napari_coseg.cli.reporting import run_folder
-from napari_coseg.weights.catalogue import DEFAULT_MODEL
+from napari_coseg.types import CosegError
+from napari_coseg.weights.catalogue import DEFAULT_MODEL, DEFAULT_VOLUME_MODEL, default_model
+
+if TYPE_CHECKING:
+    from napari_coseg.inference.jobs import Job
 
 
 def predict(
     images: Annotated[
         list[Path],
-        typer.Argument(help="Images (PNG, JPEG, BMP, TIFF), or folders with images directly in."),
+        typer.Argument(
+            help="Images (PNG, JPEG, BMP, TIFF), or volumes (NIfTI, MHA, MHD, NRRD, folders that "
+            "are DICOM series); or folders with them directly in."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results; made if needed.")],
     model: Annotated[
-        str, typer.Option(help="Name of a model (see models list), or a weights file.")
-    ] = DEFAULT_MODEL,
+        str | None,
+        typer.Option(
+            help="Name of a model (see models list), or a weights file. By default "
+            f"{DEFAULT_MODEL} for pictures, {DEFAULT_VOLUME_MODEL} for volumes.",
+            show_default=False,
+        ),
+    ] = None,
     mpp: Annotated[
         float | None,
-        typer.Option(help="Size of a pixel in µm, instead of what the files say."),
+        typer.Option(help="Size of a picture's pixel in µm, instead of what the files say."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     shard: Shard = None,
@@ -45,17 +58,20 @@ def predict(
         int | None, typer.Option(min=1, help="Tiles that run together; by device by default.")
     ] = None,
 ) -> None:
-    """Segment images into regions and objects.
+    """Segment pictures or volumes into regions and objects.
 
-    Writes for each image NAME_regions.tif, NAME_instances.tif, NAME_objects.csv and NAME.geojson
-    (for QuPath), as far as the model has regions and objects. run.json says what was done with
-    what. A second run skips what is there already. Images that fail are listed in failures.csv,
+    Writes for each picture NAME_regions.tif, NAME_instances.tif, NAME_objects.csv and NAME.geojson
+    (for QuPath); for each volume NAME_regions and NAME_instances in its own format and on its
+    grid, and NAME_objects.csv; as far as the model has regions and objects. run.json says what was
+    done with what. A second run skips what is there already. What fails is listed in failures.csv,
     the others are done all the same, and the exit code is 1.
     """
     from napari_coseg.inference.jobs import find_jobs, parse_shard, shard_of
 
     part = parse_shard(shard)
-    jobs = shard_of(find_jobs(images, out), *part)
+    found = find_jobs(images, out, volumes=True)
+    jobs = shard_of(found, *part)
+    name = _default_for(found) if model is None else model
 
     import torch
 
@@ -67,8 +83,23 @@ def predict(
     if threads is not None:
         torch.set_num_threads(threads)
     settings = PredictSettings(tta=tta, batch=batch)
-    loaded = load_model(model, choose_device(device))
+    loaded = load_model(name, choose_device(device))
+    if not any(job.volume == (loaded.card.planes is not None) for job in found):
+        loaded.card.expect_input(volume=found[0].volume)
     folder = PredictionFolder(out, loaded, settings, mpp)
     if not overwrite:
         folder.check(jobs)
-    run_folder(folder, jobs, loaded.card, parts="tiles of the image")
+    volumes = loaded.card.planes is not None
+    parts = "planes of the volume" if volumes else "tiles of the image"
+    run_folder(folder, jobs, loaded.card, parts=parts)
+
+
+def _default_for(jobs: Sequence[Job]) -> str:
+    """Choose a model by what is to be segmented."""
+    kinds = {job.volume for job in jobs}
+    if len(kinds) > 1:
+        raise CosegError(
+            "There are pictures and volumes, and no model is for both: run predict for each, or "
+            "name one with --model."
+        )
+    return default_model(volumes=kinds.pop())

@@ -87,6 +87,11 @@ def _report(
             rest = more(result.facts) if more is not None else ""
             console.print(f"{result.job.name}: {objects:,} objects in {seconds:.1f} s{rest}")
             notes: list[str] = result.facts["notes"]
+            if result.job.volume:
+                # Each of them has its own.
+                for note in notes:
+                    console.print(f"{result.job.name}: {note}")
+                continue
             assumed += bool(notes)
             if notes and assumed == 1:
                 console.print(*notes, sep="\n")

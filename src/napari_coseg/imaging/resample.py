@@ -101,6 +101,47 @@ def read_scaled(
     return out
 
 
+class Resampler:
+    """Whole pictures of one size at another scale, rows and columns each by a factor of its own.
+
+    Pixels are what `read_scaled` makes of them.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the pictures.
+    factors : tuple of float
+        Source pixels to a target pixel, along rows and along columns.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns of what comes out.
+
+    Raises
+    ------
+    ValueError
+        If a factor is not a positive number.
+    """
+
+    def __init__(self, shape: tuple[int, int], factors: tuple[float, float]) -> None:
+        rows = scaled_shape((shape[0], 1), factors[0])[0]
+        columns = scaled_shape((1, shape[1]), factors[1])[1]
+        self.shape = rows, columns
+        self._weights = None
+        if factors != (1, 1):
+            top, bottom, down = _weights(0, rows, factors[0], shape[0])
+            left, right, across = _weights(0, columns, factors[1], shape[1])
+            self._weights = (slice(top, bottom), slice(left, right)), down, across
+
+    def __call__(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return a picture, (rows, columns, samples), at the other scale."""
+        if self._weights is None:
+            return picture
+        used, down, across = self._weights
+        return _apply(picture[used], down, across)
+
+
 def _check_factor(factor: float) -> None:
     if not (math.isfinite(factor) and factor > 0):
         raise ValueError(f"factor must be a positive number, got {factor}")

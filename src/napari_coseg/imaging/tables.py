@@ -14,23 +14,36 @@ from napari_coseg.imaging.opening import check_file
 from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, empty_objects
 
 # Digits behind the point: what a pixel's grid and a network's probability can tell.
-_DIGITS = {"score": 4, "area_um2": 3, "row": 2, "column": 2}
-_NAMES = ("class_name", "region_name")
+_DIGITS = {
+    "score": 4,
+    "area_um2": 3,
+    "volume_mm3": 3,
+    "surface_mm2": 3,
+    "plane": 2,
+    "row": 2,
+    "column": 2,
+    "fdi_confidence": 3,
+}
+_NAMES = ("class_name", "region_name", "jaw")
 _LARGEST = np.iinfo(np.int32).max
 
 
-def write_objects(path: Path | str, frame: pd.DataFrame) -> None:
+def write_objects(
+    path: Path | str, frame: pd.DataFrame, columns: Sequence[str] = OBJECT_COLUMNS
+) -> None:
     """Write an object table, whole or not at all.
 
     UTF-8, comma, point, one header line; unknown numbers are empty cells. Scores have four digits
-    behind the point, areas in µm² three, centroids two.
+    behind the point, areas, volumes and surfaces three, centroids two.
 
     Parameters
     ----------
     path : Path or str
         File to write.
     frame : DataFrame
-        With the columns of `OBJECT_COLUMNS`; others are left out.
+        With these columns; others are left out.
+    columns : sequence of str
+        Of pictures, or those of volumes.
 
     Raises
     ------
@@ -39,11 +52,11 @@ def write_objects(path: Path | str, frame: pd.DataFrame) -> None:
     ValueError
         If a column is missing.
     """
-    missing = [name for name in OBJECT_COLUMNS if name not in frame.columns]
+    missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise ValueError(f"the object table lacks the columns {missing}")
     cells = {}
-    for name in OBJECT_COLUMNS:
+    for name in columns:
         column = frame[name]
         if name in _DIGITS:
             digits = _DIGITS[name]
@@ -53,7 +66,7 @@ def write_objects(path: Path | str, frame: pd.DataFrame) -> None:
             cells[name] = ["" if pd.isna(v) else str(v) for v in column]
         else:
             cells[name] = column.to_numpy(np.int64).tolist()
-    text = pd.DataFrame(cells, columns=list(OBJECT_COLUMNS))
+    text = pd.DataFrame(cells, columns=list(columns))
     with atomic_path(path) as part:
         text.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
 

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_coseg.imaging.volume_headers import VOLUME_SUFFIXES, is_volume
+from napari_coseg.imaging.volume_opening import holds_dicom, input_name, is_volume_input
 from napari_coseg.types import CosegError
 
 #: Endings of the files that a folder is searched for. A file that is named itself may have any.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
-_RESULTS = ("_regions.tif", "_instances.tif")
+_RESULTS = ("_regions", "_instances")
 
 
 @dataclass(frozen=True)
@@ -24,17 +26,20 @@ class Job:
     Attributes
     ----------
     path : Path
-        The image.
+        The image; of a DICOM series its folder, or one of its pictures.
     name : str
         Results are OUT/NAME_regions.tif and so on; with folders, parted by ``/``, where images
         of several folders have one name.
+    volume : bool
+        Whether it is a volume.
     """
 
     path: Path
     name: str
+    volume: bool = False
 
 
-def find_jobs(inputs: Sequence[Path], out: Path) -> list[Job]:
+def find_jobs(inputs: Sequence[Path], out: Path, *, volumes: bool = False) -> list[Job]:
     """List the images of a prediction, sorted by name.
 
     Parameters
@@ -44,6 +49,9 @@ def find_jobs(inputs: Sequence[Path], out: Path) -> list[Job]:
         out) and patterns that the shell has not expanded.
     out : Path
         Folder of the results.
+    volumes : bool
+        Whether volumes are looked for too: files, and folders that are DICOM series, also such
+        folders in a folder that holds neither images nor volume files.
 
     Raises
     ------
@@ -55,13 +63,7 @@ def find_jobs(inputs: Sequence[Path], out: Path) -> list[Job]:
     paths: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            found = _images_in(path, out)
-            if not found:
-                raise CosegError(
-                    f"{path} has no image in it ({', '.join(IMAGE_SUFFIXES)}; folders inside it "
-                    "are not searched): name the files or another folder."
-                )
-            paths += found
+            paths += _found_in(path, out, volumes)
         elif not path.exists() and glob.has_magic(str(path)):
             paths += [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
         else:
@@ -86,7 +88,7 @@ def name_jobs(paths: Iterable[Path]) -> list[Job]:
     alike: defaultdict[str, list[Path]] = defaultdict(list)
     for path in paths:
         # Some file systems do not tell upper from lower case.
-        alike[path.stem.casefold()].append(path)
+        alike[input_name(path).casefold()].append(path)
     jobs = [job for group in alike.values() for job in _name_group(group)]
     seen: dict[str, Path] = {}
     for job in jobs:
@@ -119,21 +121,46 @@ def shard_of(jobs: Sequence[Job], index: int, count: int) -> list[Job]:
     return list(jobs[index - 1 :: count])
 
 
-def _images_in(folder: Path, out: Path) -> list[Path]:
+def _found_in(folder: Path, out: Path, volumes: bool) -> list[Path]:
+    """Images of a folder; with `volumes` these too, or the DICOM series that it is or holds."""
+    found = _files_in(folder, out, volumes)
+    if not found and volumes:
+        if holds_dicom(folder):
+            return [folder]
+        found = [
+            path
+            for path in sorted(folder.iterdir())
+            if path.is_dir() and path.name[0] != "." and holds_dicom(path, below=True)
+        ]
+    if not found:
+        kinds = IMAGE_SUFFIXES + VOLUME_SUFFIXES if volumes else IMAGE_SUFFIXES
+        more = ", nor a DICOM series" if volumes else ""
+        raise CosegError(
+            f"{folder} has no image in it ({', '.join(kinds)}; folders inside it are not "
+            f"searched){more}: name the files or another folder."
+        )
+    return found
+
+
+def _files_in(folder: Path, out: Path, volumes: bool) -> list[Path]:
     ours = _absolute(folder) == _absolute(out)
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if (path.suffix.lower() in IMAGE_SUFFIXES or (volumes and is_volume(path)))
         and not path.name.startswith(".")
-        and not (ours and path.name.endswith(_RESULTS))
+        and not (ours and input_name(path).endswith(_RESULTS))
         and path.is_file()
     )
 
 
+def _job(path: Path, name: str) -> Job:
+    return Job(path, name, is_volume_input(path))
+
+
 def _name_group(paths: list[Path]) -> list[Job]:
     if len(paths) == 1:
-        return [Job(paths[0], paths[0].stem)]
+        return [_job(paths[0], input_name(paths[0]))]
     folders = [_absolute(path).parent for path in paths]
     try:
         shared = Path(os.path.commonpath(folders))
@@ -142,13 +169,15 @@ def _name_group(paths: list[Path]) -> list[Job]:
         relative = [Path(*folder.parts[1:]) for folder in folders]
     else:
         relative = [folder.relative_to(shared) for folder in folders]
-    names = [(folder / path.stem).as_posix() for folder, path in zip(relative, paths, strict=True)]
+    names = [
+        (folder / input_name(path)).as_posix() for folder, path in zip(relative, paths, strict=True)
+    ]
     folded = [name.casefold() for name in names]
     jobs = []
     for path, folder, name in zip(paths, relative, names, strict=True):
         if folded.count(name.casefold()) > 1:
             name = (folder / path.name).as_posix()
-        jobs.append(Job(path, name))
+        jobs.append(_job(path, name))
     return jobs
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from napari_coseg.imaging.source import ImageSource
+from napari_coseg.inference.blending import enlarged, raster, tile_weights
 from napari_coseg.inference.grid import ALIGNMENT, Box, Scale
 from napari_coseg.inference.pool import TilePool
 from napari_coseg.inference.runner import TaskRunner
@@ -119,13 +120,8 @@ class TileMaps:
         cells, origin = self._cells(box, announced)
         stride = self._runner.stride
         with self._timings.of("blend"):
-            # The outermost cells are neighbours only; all pixels of the others, then the box.
-            height, width = (n - 2 for n in cells.shape[1:])
-            out = np.empty((len(cells), height * stride, width * stride), np.float32)
-            between = np.empty((height * stride, width + 2), np.float32)
-            for plane, target in zip(cells, out, strict=True):
-                _upsample(plane, between, stride)
-                _upsample(between.T, target.T, stride)
+            # All pixels of the cells, then the box.
+            out = enlarged(cells, stride)
             top = box[0] - (origin[0] + 1) * stride
             left = box[1] - (origin[1] + 1) * stride
             return out[:, top : top + box[2] - box[0], left : left + box[3] - box[1]]
@@ -162,15 +158,11 @@ class TileMaps:
             One for each channel.
         """
         cells, origin = self._cells(self.box_at(rows, columns), announced)
-        row_low, row_weight = _positions(rows, self._runner.stride, origin[0])
-        column_low, column_weight = _positions(columns, self._runner.stride, origin[1])
-        for plane in cells:
+        planes = raster(cells, rows, columns, self._runner.stride, origin)
+        for _ in range(len(cells)):
             with self._timings.of("blend"):
-                weight = row_weight[:, None]
-                part = plane[row_low] * (1 - weight) + plane[row_low + 1] * weight
-                low = np.take(part, column_low, 1) * (1 - column_weight)
-                low += np.take(part, column_low + 1, 1) * column_weight
-            yield low
+                plane = next(planes)
+            yield plane
 
     def _needed(self, box: Box) -> list[int]:
         """Tiles that the cells of a box and one more on each side are blended from."""
@@ -201,7 +193,7 @@ class TileMaps:
         size = (inner[2] - inner[0], inner[3] - inner[1])
         total = np.zeros((self._runner.channels, *size), np.float32)
         weights = np.zeros(size, np.float32)
-        ramp = _ramp(self.grid.tile // stride, self.grid.overlap // stride)
+        ramp = tile_weights(self.grid.tile // stride, self.grid.overlap // stride)
         needed = self._needed(box)
         for index, tile in self.tiles.get(needed):
             with self._timings.of("blend"):
@@ -228,31 +220,3 @@ class TileMaps:
             if any(map(any, margins)):
                 total = np.pad(total, ((0, 0), *margins), mode="edge")
         return total, outer[:2]
-
-
-def _ramp(length: int, overlap: int) -> _Float32:
-    """Weights of a tile along one side: 1 inside, falling over the overlap towards its edges."""
-    edge = np.minimum(np.arange(length), np.arange(length)[::-1])
-    return np.minimum(1, (edge + 0.5) / max(overlap, 0.5)).astype(np.float32)
-
-
-def _upsample(cells: _Float32, out: _Float32, stride: int) -> None:
-    """Fill `out` with the rows of all cells but the first and the last, bilinear between them."""
-    for phase in range(stride):
-        offset = (phase + 0.5) / stride - 0.5
-        low = 0 if offset < 0 else 1
-        weight = np.float32(offset % 1)
-        near = cells[low : len(cells) - 2 + low]
-        far = cells[low + 1 : len(cells) - 1 + low]
-        target = out[phase::stride]
-        np.multiply(near, 1 - weight, out=target)
-        target += far * weight
-
-
-def _positions(
-    positions: npt.NDArray[np.float64], stride: int, first: int
-) -> tuple[npt.NDArray[np.int64], _Float32]:
-    """Lower cell of each position, counted from `first`, and the weight of the next one."""
-    at = (positions + 0.5) / stride - 0.5
-    low = np.floor(at)
-    return low.astype(np.int64) - first, (at - low).astype(np.float32)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_coseg.imaging.files import atomic_path
+from napari_coseg.imaging.volume_opening import input_files
 from napari_coseg.types import CosegError
 
 #: Folder of the records, inside the folder of results.
@@ -39,9 +40,10 @@ class Fingerprint:
     size : int
         Bytes.
     mtime_ns : int
-        Time of its last change, in nanoseconds.
+        Time of its last change, in nanoseconds; of several files the latest.
     sha256 : str
-        Hash of its content; of 64 parts of it, evenly spread, for a file beyond 256 MB.
+        Hash of its content; of 64 parts of it, evenly spread, for a file beyond 256 MB. Of several
+        files, of their hashes.
     """
 
     size: int
@@ -50,7 +52,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, path: Path) -> Fingerprint:
-        """Look at a file.
+        """Look at a file, or at all files of a DICOM folder or of a header with its voxels.
 
         Raises
         ------
@@ -58,18 +60,20 @@ class Fingerprint:
             If it cannot be read.
         """
         try:
-            status = path.stat()
-            return cls(status.st_size, status.st_mtime_ns, _hash(path, status.st_size))
+            files = list(input_files(path))
+            size, mtime_ns = _sizes(files)
+            return cls(size, mtime_ns, _hash_all(files))
         except OSError as error:
             raise CosegError(f"{path} cannot be read: {error.strerror or error}.") from error
 
     def is_of(self, path: Path) -> bool:
         """Whether a file is the same: by size and time, or else by its content."""
         try:
-            status = path.stat()
-            if status.st_size != self.size:
+            files = list(input_files(path))
+            size, mtime_ns = _sizes(files)
+            if size != self.size:
                 return False
-            return status.st_mtime_ns == self.mtime_ns or _hash(path, self.size) == self.sha256
+            return mtime_ns == self.mtime_ns or _hash_all(files) == self.sha256
         except OSError:
             return False
 
@@ -195,6 +199,20 @@ def _load(path: Path) -> dict[str, Any] | None:
 def _dump(path: Path, value: Mapping[str, Any]) -> None:
     with atomic_path(path) as part:
         part.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+
+
+def _sizes(files: list[Path]) -> tuple[int, int]:
+    """Bytes of all files, and the time of the last change."""
+    states = [path.stat() for path in files]
+    times = [state.st_mtime_ns for state in states]
+    return sum(state.st_size for state in states), max(times, default=0)
+
+
+def _hash_all(files: list[Path]) -> str:
+    hashes = [_hash(path, path.stat().st_size) for path in files]
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _hash(path: Path, size: int) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_coseg.inference.blending import most_probable
 from napari_coseg.inference.grid import Box, Scale
 from napari_coseg.inference.maps import TileMaps
 
@@ -57,17 +58,7 @@ class RegionWindows:
             Class ids, 0 background; the lower id where two are equally probable.
         """
         wide = self._wide(window)
-        labels: _UInt8 | None = None
-        best: npt.NDArray[np.float32] | None = None
-        positions = self._positions(wide)
-        for number, plane in enumerate(self.maps.planes_at(*positions, announced=announced)):
-            if best is None or labels is None:
-                best, labels = plane, np.zeros(plane.shape, np.uint8)
-                continue
-            higher = plane > best
-            labels[higher] = number
-            np.maximum(best, plane, out=best)
-        assert labels is not None
+        labels = most_probable(self.maps.planes_at(*self._positions(wide), announced=announced))
         if self._smallest > 0:
             labels = without_specks(labels, self._smallest, self._open_sides(wide))
         top, left = window[0] - wide[0], window[1] - wide[1]

@@ -99,6 +99,10 @@ class ResultFolder(ABC):
     def _classes(self) -> dict[str, ClassTable]:
         """Return what ids in the files mean, by the name that ``run.json`` has for it."""
 
+    def _possible(self, job: Job) -> tuple[Path, ...]:
+        """Return every file that an image of that name may have, made with whatever model."""
+        return result_paths(self.out / job.name)
+
     def _request(self, job: Job) -> dict[str, Any]:
         """Return everything that decides an image's labels, but the image."""
         return {**self._common, "mpp_given": self._mpp}
@@ -117,7 +121,7 @@ class ResultFolder(ABC):
         for job in jobs:
             record = self._records.read(job.name)
             if record is None:
-                if any(path.exists() for path in result_paths(self.out / job.name)):
+                if any(path.exists() for path in self._possible(job)):
                     raise CosegError(
                         f"{self.out} holds results called {job.name} that have no record of "
                         "their making: choose another folder, or replace them with --overwrite."

@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_coseg.types import CosegError
 
 Task = Literal["regions", "instances"]
+Outputs = npt.NDArray[np.float16]
 
 #: Channels of the instances' maps: foreground, horizontal, vertical, then the classes.
 FOREGROUND = 0
@@ -39,8 +40,8 @@ class DeviceFull(CosegError):
     """The device has too little memory."""
 
 
-class TaskRunner:
-    """One task of a network, from uint8 tiles to probabilities.
+class TilesRunner:
+    """One or both tasks of a network, from uint8 tiles to probabilities.
 
     Parameters
     ----------
@@ -48,8 +49,8 @@ class TaskRunner:
         A `napari_coseg.models.coseg.network.CosegNetwork`, or what answers like one.
     card : ModelCard
         Its normalisation.
-    task : {"regions", "instances"}
-        What to compute; the other task's second forward is left out.
+    tasks : tuple of {"regions", "instances"}
+        What to compute from one encoding; another task's second forward is left out.
     batch : int or None
         Tiles that run together at most; None means 1 on a CPU and 16 elsewhere.
     tta : bool
@@ -57,8 +58,10 @@ class TaskRunner:
 
     Attributes
     ----------
-    tile, stride, channels : int
-        Side of a tile in pixels; pixels per output; maps, see `run`.
+    tile : int
+        Side of a tile in pixels.
+    strides, widths : dict
+        By task: pixels per output, and number of maps, see `run_all`.
     device : torch.device
         Where the network is.
     largest_batch : int
@@ -69,19 +72,22 @@ class TaskRunner:
         self,
         network: torch.nn.Module,
         card: Card,
-        task: Task,
+        tasks: tuple[Task, ...],
         *,
         batch: int | None = None,
         tta: bool = False,
     ) -> None:
         self._network = network
-        self.task: Task = task
+        self.tasks = tasks
         config = _config(network)
         self.tile = int(config.tile)
-        if task == "regions":
-            self.stride, self.channels = 4, int(config.region_classes) + 1
-        else:
-            self.stride, self.channels = int(config.instance_stride), 4 + config.instance_classes
+        strides: dict[Task, int] = {"regions": 4, "instances": int(config.instance_stride)}
+        widths: dict[Task, int] = {
+            "regions": int(config.region_classes) + 1,
+            "instances": 4 + int(config.instance_classes),
+        }
+        self.strides = {task: strides[task] for task in tasks}
+        self.widths = {task: widths[task] for task in tasks}
         self.device = device_of(network)
         if self.on_cpu:
             # The images come this way (see `_forward`); with weights to match, convolutions take
@@ -98,7 +104,7 @@ class TaskRunner:
         """Whether the network runs on the CPU, where `run` may be called from several threads."""
         return self.device.type == "cpu"
 
-    def run(self, tiles: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float16]:
+    def run_all(self, tiles: Sequence[npt.NDArray[np.uint8]]) -> dict[Task, Outputs]:
         """Compute the maps of some tiles; on a CPU with one thread, see `pool`.
 
         Parameters
@@ -108,16 +114,16 @@ class TaskRunner:
 
         Returns
         -------
-        ndarray of float16, (tiles, channels, T/s, T/s)
-            Regions: class probabilities, background first. Instances: foreground probability,
-            horizontal and vertical map, class probabilities with background first.
+        dict of ndarray of float16, (tiles, channels, T/s, T/s)
+            By task. Regions: class probabilities, background first. Instances: foreground
+            probability, horizontal and vertical map, class probabilities with background first.
 
         Raises
         ------
         DeviceFull
             If the device has too little memory for a single tile.
         """
-        done: list[npt.NDArray[np.float16]] = []
+        done: list[dict[Task, Outputs]] = []
         start = 0
         while start < len(tiles):
             part = tiles[start : start + self.largest_batch]
@@ -136,9 +142,9 @@ class TaskRunner:
                     torch.cuda.empty_cache()
                 continue
             start += len(part)
-        return np.concatenate(done)
+        return {task: np.concatenate([part[task] for part in done]) for task in self.tasks}
 
-    def _forward(self, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+    def _forward(self, tiles: npt.NDArray[np.uint8]) -> dict[Task, Outputs]:
         threads = torch.get_num_threads()
         if not self.on_cpu or threads == 1:
             return self._computed(tiles)
@@ -149,39 +155,81 @@ class TaskRunner:
             torch.set_num_threads(threads)
 
     @torch.inference_mode()
-    def _computed(self, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+    def _computed(self, tiles: npt.NDArray[np.uint8]) -> dict[Task, Outputs]:
         pixels = torch.from_numpy(tiles).to(self.device)
         # Seen as (B, 3, T, T), the bytes lie as convolutions like them: channels last.
         images = (pixels.permute(0, 3, 1, 2).float() - self._mean) / self._deviation
-        total: Tensor | None = None
+        total: dict[Task, Tensor] = {}
         for axes in self._flips:
             seen = torch.flip(images, axes) if axes else images
-            maps = self._probabilities(self._network(seen, tasks=(self.task,)))
-            if axes:
-                maps = torch.flip(maps, axes)
-                if self.task == "instances":
-                    # A mirrored object has its left edge on the right.
-                    if 3 in axes:
-                        maps[:, 1].neg_()
-                    if 2 in axes:
-                        maps[:, 2].neg_()
-            total = maps if total is None else total + maps
-        assert total is not None
-        if len(self._flips) > 1:
-            total = total / len(self._flips)
-        return total.half().cpu().numpy()
+            output = self._network(seen, tasks=self.tasks)
+            for task in self.tasks:
+                maps = _probabilities(output, task)
+                if axes:
+                    maps = _flipped_back(maps, axes, task)
+                total[task] = total[task] + maps if task in total else maps
+        return {
+            task: (maps / len(self._flips) if len(self._flips) > 1 else maps).half().cpu().numpy()
+            for task, maps in total.items()
+        }
 
-    def _probabilities(self, output: Any) -> Tensor:
-        if self.task == "regions":
-            return torch.softmax(output.regions.float(), 1)
-        return torch.cat(
-            [
-                torch.sigmoid(output.foreground.float()),
-                output.hv.float().clamp(-1, 1),
-                torch.softmax(output.classes.float(), 1),
-            ],
-            1,
-        )
+
+class TaskRunner(TilesRunner):
+    """One task of a network, from uint8 tiles to probabilities.
+
+    Parameters
+    ----------
+    network, card, batch, tta
+        As in `TilesRunner`.
+    task : {"regions", "instances"}
+        What to compute.
+
+    Attributes
+    ----------
+    stride, channels : int
+        Pixels per output; maps.
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        card: Card,
+        task: Task,
+        *,
+        batch: int | None = None,
+        tta: bool = False,
+    ) -> None:
+        super().__init__(network, card, (task,), batch=batch, tta=tta)
+        self.task: Task = task
+        self.stride, self.channels = self.strides[task], self.widths[task]
+
+    def run(self, tiles: Sequence[npt.NDArray[np.uint8]]) -> Outputs:
+        """Compute the maps of some tiles, as `run_all` does of all tasks."""
+        return self.run_all(tiles)[self.task]
+
+
+def _flipped_back(maps: Tensor, axes: tuple[int, ...], task: Task) -> Tensor:
+    maps = torch.flip(maps, axes)
+    if task == "instances":
+        # A mirrored object has its left edge on the right.
+        if 3 in axes:
+            maps[:, 1].neg_()
+        if 2 in axes:
+            maps[:, 2].neg_()
+    return maps
+
+
+def _probabilities(output: Any, task: Task) -> Tensor:
+    if task == "regions":
+        return torch.softmax(output.regions.float(), 1)
+    return torch.cat(
+        [
+            torch.sigmoid(output.foreground.float()),
+            output.hv.float().clamp(-1, 1),
+            torch.softmax(output.classes.float(), 1),
+        ],
+        1,
+    )
 
 
 def default_batch(device: torch.device) -> int:

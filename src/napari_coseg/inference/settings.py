@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from napari_coseg.imaging.windows import manual_window
 from napari_coseg.inference.instances import InstanceSettings
 from napari_coseg.types import CosegError
 from napari_coseg.weights.card import ModelCard
@@ -24,9 +25,12 @@ class PredictSettings:
         of 4, at most half a tile. None takes a sixth of the tile.
     tta : bool
         Average over the four flips; four times the work.
-    padding : {"white", "reflect"}
-        What surrounds an image that is smaller than a tile: white, as in training, or the image
-        mirrored.
+    padding : {"white", "black", "reflect"} or None
+        What surrounds an image that is smaller than a tile: white or black, or the image mirrored.
+        None takes what training had: black for a model of volumes, white for one of pictures.
+    window : (float, float) or None
+        Of volumes: grey values that become black and white. None takes the volume's automatic
+        window, as training does.
     min_region_um2 : float
         Region parts (and holes) below this area in µm² take the class around them; 0 keeps all.
         Where the pixel size is unknown it is the model's.
@@ -55,7 +59,8 @@ class PredictSettings:
 
     overlap: int | None = None
     tta: bool = False
-    padding: Literal["white", "reflect"] = "white"
+    padding: Literal["white", "black", "reflect"] | None = None
+    window: tuple[float, float] | None = None
     min_region_um2: float = 0.0
     instances: InstanceSettings | None = None
     batch: int | None = None
@@ -68,8 +73,10 @@ class PredictSettings:
     def __post_init__(self) -> None:
         if self.overlap is not None and (self.overlap < 0 or self.overlap % 4):
             raise CosegError(f"overlap must be a multiple of 4 and not negative: {self.overlap}.")
-        if self.padding not in ("white", "reflect"):
-            raise CosegError(f'padding must be "white" or "reflect": {self.padding!r}.')
+        if self.padding not in (None, "white", "black", "reflect"):
+            raise CosegError(f'padding must be "white", "black" or "reflect": {self.padding!r}.')
+        if self.window is not None:
+            manual_window(*self.window)
         if not 0 <= self.min_region_um2 < float("inf"):
             raise CosegError(f"min_region_um2 must not be negative: {self.min_region_um2}.")
         if self.batch is not None and self.batch < 1:
@@ -88,15 +95,16 @@ class PredictSettings:
         return tile // 24 * 4 if self.overlap is None else self.overlap
 
     def for_model(self, card: ModelCard) -> PredictSettings:
-        """Return these settings with the model's own post-processing where none is given.
+        """Return these settings with the model's padding and post-processing where none is given.
 
         Raises
         ------
         CosegError
             If the card names a setting that does not exist or a value out of its range.
         """
+        padding = self.padding or ("white" if card.planes is None else "black")
         if self.instances is not None:
-            return self
+            return replace(self, padding=padding)
         try:
             chosen = InstanceSettings(**card.post_processing)
         except TypeError:
@@ -104,7 +112,7 @@ class PredictSettings:
                 f"The model {card.name} wants a post-processing that this version does not know: "
                 f"{', '.join(card.post_processing)}. Use a newer napari-coseg."
             ) from None
-        return replace(self, instances=chosen)
+        return replace(self, padding=padding, instances=chosen)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all settings as plain values, for records."""

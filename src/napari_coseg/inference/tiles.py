@@ -195,9 +195,10 @@ class TileOutputs:
         if any(map(any, few)):
             pixels = np.pad(pixels, few, mode="symmetric")
         if any(map(any, rest)):
-            if self._settings.padding == "white":
-                return np.pad(pixels, rest, constant_values=255)
-            return np.pad(pixels, rest, mode="symmetric")
+            if self._settings.padding == "reflect":
+                return np.pad(pixels, rest, mode="symmetric")
+            black = self._settings.padding == "black"
+            return np.pad(pixels, rest, constant_values=0 if black else 255)
         return pixels
 
 

@@ -50,7 +50,7 @@ class ScoreSettings:
     surface : bool
         Whether to measure HD and HD95 of regions.
     radius_px, radius_um : float
-        Largest distance of paired centroids, without and with a pixel size.
+        Largest distance of paired centroids, without and with a pixel size (volumes: mm).
     pair : callable
         How centroids are paired: `pair_points`, or `pair_all_points` as HoVer-Net's code.
     components, prediction_components : callable

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from napari_coseg.types import RGB, ClassTable, CosegError
 
@@ -36,6 +36,8 @@ _PURPOSE: dict[Kind, str] = {
         "segments from boxes and points: use it with `napari-coseg prompt` or in the Prompt dock"
     ),
 }
+
+_OTHER = "choose another model"
 
 _LARGEST_HEADER = 100 << 20  # the safetensors library's own limit, in bytes
 
@@ -76,6 +78,9 @@ class ModelCard(BaseModel):
     region_mpp, instance_mpp : float or None
         Size of a pixel in µm at which each task runs; None where the model lacks the task, as a
         ``"syncsam"`` does.
+    planes : tuple of float, or None
+        For a model of volumes: where its three channels are taken, in mm along the axis of the
+        planes from the plane that it segments. None for a model of pictures.
     mean, std : tuple of float
         Normalisation of red, green and blue, for images scaled to 0..1.
     licence : str
@@ -107,6 +112,7 @@ class ModelCard(BaseModel):
     instance_classes: tuple[ClassEntry, ...] = ()
     region_mpp: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     instance_mpp: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    planes: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = None
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     licence: str = ""
@@ -146,6 +152,19 @@ class ModelCard(BaseModel):
         """
         if self.kind != kind:
             raise CosegError(f"{self.name} {_PURPOSE[self.kind]}.")
+
+    def expect_input(self, *, volume: bool) -> None:
+        """Refuse a model of pictures for a volume, and one of volumes for a picture.
+
+        Raises
+        ------
+        CosegError
+            If it is.
+        """
+        if volume and self.planes is None:
+            raise CosegError(f"{self.name} segments pictures, and this is a volume: {_OTHER}.")
+        if not volume and self.planes is not None:
+            raise CosegError(f"{self.name} segments volumes, and this is a picture: {_OTHER}.")
 
     def to_json(self) -> str:
         """Return the card as it stands in a file."""

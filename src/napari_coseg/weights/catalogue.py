@@ -20,9 +20,11 @@ from napari_coseg.weights.card import ModelCard, read_card
 
 __all__ = [
     "DEFAULT_MODEL",
+    "DEFAULT_VOLUME_MODEL",
     "PUBLIC",
     "PublicWeights",
     "bundled_models",
+    "default_model",
     "find_weights",
     "known_names",
     "public_by_hash",
@@ -34,8 +36,9 @@ __all__ = [
     "user_models",
 ]
 
-#: Model that is used where none is named.
+#: Models that are used where none is named: of pictures, and of volumes.
 DEFAULT_MODEL = "coseg-lite-histology"
+DEFAULT_VOLUME_MODEL = "coseg-lite-dental"
 #: Environment variable that moves the user's folder.
 FOLDER_VARIABLE = "NAPARI_COSEG_WEIGHTS"
 #: Ending of our own weights files.
@@ -210,6 +213,29 @@ def bundled_models() -> dict[str, Path]:
 def user_models() -> dict[str, Path]:
     """Names and files of the models in the user's folder."""
     return _models_in(user_folder())
+
+
+def default_model(*, volumes: bool) -> str:
+    """Name of the model that is used where none is named.
+
+    Parameters
+    ----------
+    volumes : bool
+        Whether it is for volumes, not for pictures.
+
+    Raises
+    ------
+    CosegError
+        If it is not on this machine.
+    """
+    name = DEFAULT_VOLUME_MODEL if volumes else DEFAULT_MODEL
+    if name not in bundled_models() and name not in user_models():
+        kind = "volumes" if volumes else "pictures"
+        raise CosegError(
+            f"{name}, the usual model of {kind}, is not on this machine: name another one, or the "
+            "weights file of a model that you have trained."
+        )
+    return name
 
 
 def known_names() -> list[str]:

@@ -1,0 +1,438 @@
+"""Planes of a volume through the network: regions, and components of objects, of each plane."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from napari_coseg.imaging.volume_grid import VolumeGrid
+from napari_coseg.imaging.windows import Window
+from napari_coseg.inference.blending import most_probable
+from napari_coseg.inference.instances import instances_from_maps
+from napari_coseg.inference.plane_maps import PlaneMaps, Raster
+from napari_coseg.inference.pool import TilePool
+from napari_coseg.inference.regions import without_specks
+from napari_coseg.inference.runner import CLASSES, FOREGROUND, HV, Outputs, Task, TilesRunner
+from napari_coseg.inference.settings import PredictSettings
+from napari_coseg.inference.stream import Cancel, Cancelled, Model, Progress
+from napari_coseg.inference.timing import Timings
+from napari_coseg.inference.volume_input import (
+    BLOCK,
+    PlanePictures,
+    PlaneScale,
+    occupied,
+    plane_step,
+)
+from napari_coseg.inference.volume_scouting import Scouts, scout_planes
+from napari_coseg.types import CosegError
+
+#: Columns of what is told of the components of all planes.
+COMPONENT_COLUMNS = ("plane", "row", "column", "class", "score", "class_score", "area_px")
+
+_Bool = npt.NDArray[np.bool_]
+
+
+class PlaneNetwork:
+    """The tasks of a network that run at one scale, on planes of a volume.
+
+    Parameters
+    ----------
+    voxels : ndarray, (planes, rows, columns)
+    grid : VolumeGrid
+    window : (float, float)
+    model : Model
+    tasks : tuple of str
+    mpp : float
+        Side of the model's pixel in µm.
+    settings : PredictSettings
+        Of the model.
+    timings : Timings
+    check : callable
+        Called between batches; what it raises ends the work.
+    """
+
+    def __init__(
+        self,
+        voxels: npt.NDArray[Any],
+        grid: VolumeGrid,
+        window: Window,
+        model: Model,
+        tasks: tuple[Task, ...],
+        mpp: float,
+        settings: PredictSettings,
+        timings: Timings,
+        check: Callable[[], None],
+    ) -> None:
+        assert model.card.planes is not None
+        self.scale = PlaneScale.of(grid, mpp)
+        self.mpp = mpp
+        self.runner = TilesRunner(
+            model.network, model.card, tasks, batch=settings.batch, tta=settings.tta
+        )
+        self._pictures = PlanePictures(
+            voxels, grid.spacing[0], window, model.card.planes, self.scale
+        )
+        self._settings = settings
+        self._timings = timings
+        self._check = check
+        self._lock = Lock()
+        self.tiles = 0
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Rows and columns of squares (`BLOCK`) of a plane."""
+        rows, columns = (-(-length // BLOCK) for length in self.scale.shape)
+        return rows, columns
+
+    def read(
+        self, plane: int, near: _Bool | None
+    ) -> tuple[Raster | None, list[npt.NDArray[np.uint8]]]:
+        """Cut a plane into tiles, as far as there is anything to see.
+
+        Parameters
+        ----------
+        plane : int
+        near : ndarray of bool or None
+            Squares that are worth it, None for all.
+        """
+        self._check()
+        with self._timings.of("read"):
+            picture = self._pictures.read(plane)
+            wanted = occupied(picture)
+            if near is not None:
+                wanted &= near
+            tile = self.runner.tile
+            tiles = Raster.around(wanted, tile, self._settings.overlap_of(tile))
+            if tiles is None:
+                return None, []
+            return tiles, tiles.cut(picture, self._settings.padding)
+
+    def run(
+        self, planes: Sequence[tuple[Raster | None, list[npt.NDArray[np.uint8]]]]
+    ) -> list[PlaneMaps | None]:
+        """Compute the maps of planes that were read; None for one with nothing to see."""
+        tiles = [tile for _, of_plane in planes for tile in of_plane]
+        outputs: dict[Task, list[Outputs]] = {task: [] for task in self.runner.tasks}
+        while len(outputs[self.runner.tasks[0]]) < len(tiles):
+            self._check()
+            done = len(outputs[self.runner.tasks[0]])
+            with self._timings.of("network"):
+                found = self.runner.run_all(tiles[done : done + self.runner.largest_batch])
+            for task, of_task in found.items():
+                outputs[task] += list(of_task)
+        with self._lock:
+            self.tiles += len(tiles)
+        maps: list[PlaneMaps | None] = []
+        start = 0
+        with self._timings.of("blend"):
+            for where, of_plane in planes:
+                stop = start + len(of_plane)
+                if where is None:
+                    maps.append(None)
+                else:
+                    own = {task: outputs[task][start:stop] for task in outputs}
+                    maps.append(PlaneMaps.blended(where, own, self.runner.strides))
+                start = stop
+        return maps
+
+
+class VolumeStream:
+    """Regions and components of all planes of a volume, plane by plane.
+
+    Parameters
+    ----------
+    voxels : ndarray, (planes, rows, columns)
+    grid : VolumeGrid
+    window : (float, float)
+        Grey values that become black and white.
+    model : Model
+        Network and card; a model of volumes.
+    settings : PredictSettings
+        Of the model.
+    scouting : bool
+        Whether the model's objects are such that `volume_scouting` may look for them.
+    timings : Timings
+        Where seconds are added up.
+    progress : callable, optional
+        Called with the planes done and all planes.
+    cancel : callable, optional
+        Asked between batches; True raises `Cancelled`.
+
+    Raises
+    ------
+    CosegError
+        If the voxels are beyond belief, or the model has no task with a scale.
+    """
+
+    def __init__(
+        self,
+        voxels: npt.NDArray[Any],
+        grid: VolumeGrid,
+        window: Window,
+        model: Model,
+        settings: PredictSettings,
+        *,
+        scouting: bool = False,
+        timings: Timings | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        self._settings = settings
+        self._grid = grid
+        self._cancel = cancel
+        self._progress = progress
+        self._done = 0
+        self.timings = timings or Timings()
+        self._networks = [
+            PlaneNetwork(
+                voxels, grid, window, model, tasks, mpp, settings, self.timings, self._check_cancel
+            )
+            for mpp, tasks in tasks_by_scale(model)
+        ]
+        self._pool = TilePool(self._runner.device)
+        finest = min(network.mpp for network in self._networks)
+        count = grid.shape[0]
+        step = plane_step(grid.spacing[0], finest)
+        #: Planes that the network sees; maps of the others are interpolated.
+        self.planes = sorted({*range(0, count, step), count - 1})
+        # Planes of several scales have no squares in common.
+        self._scouting = scouting and len(self._networks) == 1
+
+    @property
+    def _runner(self) -> TilesRunner:
+        return self._networks[0].runner
+
+    @property
+    def device(self) -> str:
+        """Where the network runs."""
+        return str(self._runner.device)
+
+    @property
+    def batch(self) -> int:
+        """Most tiles that ran together, after any lack of memory."""
+        return min(network.runner.largest_batch for network in self._networks)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles that went through the network."""
+        return sum(network.tiles for network in self._networks)
+
+    def run(
+        self, regions: npt.NDArray[np.uint8] | None, components: npt.NDArray[np.int32] | None
+    ) -> pd.DataFrame:
+        """Work through all planes.
+
+        Parameters
+        ----------
+        regions : ndarray of uint8, (planes, rows, columns), or None
+            Zero; receives region ids.
+        components : ndarray of int32, (planes, rows, columns), or None
+            Zero; receives the components of each plane, numbered from 1 in each.
+
+        Returns
+        -------
+        DataFrame
+            One row a component, `COMPONENT_COLUMNS`: a voxel of it, its class, its mean foreground
+            probability, its class's share, its area in the model's pixels.
+
+        Raises
+        ------
+        Cancelled
+            If `cancel` said so.
+        """
+
+        def finished(plane: int, maps: list[PlaneMaps | None]) -> pd.DataFrame | None:
+            return self._finish(plane, maps, regions, components)
+
+        tables: list[pd.DataFrame] = []
+        with self._pool:
+            waiting: deque[Future[pd.DataFrame | None]] = deque()
+            for plane, maps in self._all_planes():
+                waiting.append(self._pool.submit(finished, plane, maps))
+                # Those of many planes take memory.
+                while len(waiting) > 2 * self._pool.ahead:
+                    _keep(tables, waiting.popleft().result())
+            while waiting:
+                _keep(tables, waiting.popleft().result())
+        if self._progress is not None:
+            self._progress(self._grid.shape[0], self._grid.shape[0])
+        if not tables:
+            return pd.DataFrame({name: np.zeros(0) for name in COMPONENT_COLUMNS})
+        return pd.concat(tables, ignore_index=True)
+
+    def _all_planes(self) -> Iterator[tuple[int, list[PlaneMaps | None]]]:
+        """Yield all planes in order, and their maps by network; those between are mixed."""
+        before: tuple[int, list[PlaneMaps | None]] | None = None
+        for plane, maps in self._seen_planes():
+            if before is not None:
+                for between in range(before[0] + 1, plane):
+                    part = (between - before[0]) / (plane - before[0])
+                    pairs = zip(before[1], maps, strict=True)
+                    yield between, [_between(first, second, part) for first, second in pairs]
+            yield plane, maps
+            before = plane, maps
+
+    def _seen_planes(self) -> Iterator[tuple[int, list[PlaneMaps | None]]]:
+        """Yield the planes that the network sees, in order."""
+        if not self._scouting:
+            yield from self._mapped(self.planes, None)
+            return
+        network = self._networks[0]
+        chosen = scout_planes(self.planes, self._grid.spacing[0])
+        scouts = Scouts(network.mpp, network.blocks)
+        known = {}
+        for plane, maps in self._mapped(chosen, None):
+            scouts.add(plane, maps[0])
+            known[plane] = maps
+        others = self._mapped([plane for plane in self.planes if plane not in known], scouts)
+        for plane in self.planes:
+            if plane in known:
+                yield plane, known.pop(plane)
+            else:
+                yield next(others)
+
+    def _mapped(
+        self, planes: Sequence[int], scouts: Scouts | None
+    ) -> Iterator[tuple[int, list[PlaneMaps | None]]]:
+        """Yield the maps of some planes, in order; on a CPU several at a time."""
+        # Elsewhere a batch takes the tiles of several planes.
+        size = 1 if self._runner.on_cpu else max(1, self._runner.largest_batch // 4)
+        groups = deque(planes[i : i + size] for i in range(0, len(planes), size))
+        work = self._compute if self._runner.on_cpu else self._read
+        pending: deque[tuple[Sequence[int], Future[Any]]] = deque()
+        while groups or pending:
+            while groups and len(pending) < self._pool.ahead:
+                group = groups.popleft()
+                pending.append((group, self._pool.submit(work, group, scouts)))
+            group, future = pending.popleft()
+            result = future.result()
+            maps = result if self._runner.on_cpu else self._run(result)
+            self._count(group)
+            yield from zip(group, maps, strict=True)
+
+    def _read(self, planes: Sequence[int], scouts: Scouts | None) -> list[Any]:
+        return [
+            [
+                network.read(plane, None if scouts is None else scouts.near(plane))
+                for plane in planes
+            ]
+            for network in self._networks
+        ]
+
+    def _run(self, read: list[Any]) -> list[list[PlaneMaps | None]]:
+        """Run all networks on what was read of some planes; the results by plane."""
+        by_network = [
+            network.run(planes) for network, planes in zip(self._networks, read, strict=True)
+        ]
+        return [list(of_plane) for of_plane in zip(*by_network, strict=True)]
+
+    def _compute(self, planes: Sequence[int], scouts: Scouts | None) -> list[Any]:
+        return self._run(self._read(planes, scouts))
+
+    def _finish(
+        self,
+        plane: int,
+        maps: list[PlaneMaps | None],
+        regions: npt.NDArray[np.uint8] | None,
+        components: npt.NDArray[np.int32] | None,
+    ) -> pd.DataFrame | None:
+        """Write a plane's labels, and tell its components."""
+        self._check_cancel()
+        table = None
+        for network, of_network in zip(self._networks, maps, strict=True):
+            if of_network is None:
+                continue
+            if regions is not None and "regions" in of_network.cells:
+                with self.timings.of("regions"):
+                    self._write_regions(network.scale, of_network, regions[plane])
+            if components is not None and "instances" in of_network.cells:
+                with self.timings.of("post-processing"):
+                    table = self._write_components(network.scale, of_network, components[plane])
+        return None if table is None else table.assign(plane=plane)
+
+    def _write_regions(
+        self, scale: PlaneScale, maps: PlaneMaps, out: npt.NDArray[np.uint8]
+    ) -> None:
+        box = scale.image_box(maps.box)
+        labels = most_probable(maps.planes_at("regions", *scale.centres(box)))
+        out[box[0] : box[2], box[1] : box[3]] = labels
+        pixel = self._grid.spacing[1] * self._grid.spacing[2] * 1e6
+        smallest = self._settings.min_region_um2 / pixel
+        if smallest > 0:
+            out[...] = without_specks(out, smallest, (False,) * 4)
+
+    def _write_components(
+        self, scale: PlaneScale, maps: PlaneMaps, out: npt.NDArray[np.int32]
+    ) -> pd.DataFrame | None:
+        assert self._settings.instances is not None
+        chosen = self._settings.instances
+        part = maps.likely(chosen.foreground_threshold, chosen.kernel_size)
+        if part is None:
+            return None
+        maps = part
+        pixels = maps.pixels("instances")
+        labels, objects = instances_from_maps(
+            pixels[FOREGROUND], pixels[HV], pixels[CLASSES], settings=self._settings.instances
+        )
+        box = scale.image_box(maps.box)
+        rows, columns = scale.nearest
+        row_at, column_at = rows[box[0] : box[2]] - maps.box[0], columns[box[1] : box[3]]
+        labels = labels[row_at][:, column_at - maps.box[1]]
+        out[box[0] : box[2], box[1] : box[3]] = labels
+        # A voxel of each: what object it belongs to is known when planes are linked.
+        found, first = np.unique(labels, return_index=True)
+        found, first = found[found > 0], first[found > 0]
+        down, across = np.divmod(first, max(labels.shape[1], 1))
+        known = objects.iloc[found - 1]
+        facts = {name: known[name].to_numpy() for name in COMPONENT_COLUMNS[3:]}
+        return pd.DataFrame({"row": down + box[0], "column": across + box[1], **facts})
+
+    def _count(self, planes: Sequence[int]) -> None:
+        """Say how many planes are done."""
+        total = self._grid.shape[0]
+        self._done += len(planes)
+        if self._progress is not None:
+            self._progress(self._done * total // len(self.planes), total)
+        self._check_cancel()
+
+    def _check_cancel(self) -> None:
+        if self._cancel is not None and self._cancel():
+            raise Cancelled("The prediction was cancelled.")
+
+
+def tasks_by_scale(model: Model) -> list[tuple[float, tuple[Task, ...]]]:
+    """Return the tasks that run together: those with one pixel size share an encoding.
+
+    Raises
+    ------
+    CosegError
+        If a task has no pixel size, or there is no task.
+    """
+    card = model.card
+    found: dict[float, tuple[Task, ...]] = {}
+    if card.region_classes and card.region_mpp is not None:
+        found[card.region_mpp] = ("regions",)
+    if card.instance_mpp is not None:
+        found[card.instance_mpp] = (*found.get(card.instance_mpp, ()), "instances")
+    if not found or (card.region_classes and card.region_mpp is None):
+        raise CosegError(f"The model {card.name} does not say at which pixel size it runs.")
+    return list(found.items())
+
+
+def _between(first: PlaneMaps | None, second: PlaneMaps | None, part: float) -> PlaneMaps | None:
+    """Return the maps between two planes, each None where there is nothing to see."""
+    if first is None:
+        return None if second is None else second.faded(1 - part)
+    return first.faded(part) if second is None else first.mixed(second, part)
+
+
+def _keep(tables: list[pd.DataFrame], table: pd.DataFrame | None) -> None:
+    if table is not None:
+        tables.append(table)
