@@ -28,8 +28,8 @@ from napari_coseg.datasets.synthetic_cbct import CbctSettings, generate_cbct
 from napari_coseg.imaging.volume_pictures import VolumePictures
 from napari_coseg.imaging.volumes import read_label_volume, read_volume
 from napari_coseg.inference.key_planes import KeyPlane, PlaneMask
-from napari_coseg.inference.propagation import WalkSettings, propagate
 from napari_coseg.inference.prompted import Prompter
+from napari_coseg.inference.propagation import WalkSettings, propagate
 from napari_coseg.types import Prompt
 from napari_coseg.weights.listing import default_prompt_model
 from napari_coseg.weights.loading import load_prompt_model

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from napari_coseg.imaging.volume_pictures import VolumePictures
 from napari_coseg.inference.key_planes import KeyPlane, PlaneMask, following_planes
-from napari_coseg.inference.propagation import WalkSettings, propagate
 from napari_coseg.inference.prompted import Prompter
+from napari_coseg.inference.propagation import WalkSettings, propagate
 from napari_coseg.inference.stopping import StopSettings
 from napari_coseg.inference.stream import Cancelled
 from napari_coseg.models.syncsam.encoder import Encoding
@@ -83,7 +83,9 @@ def hows(found: list[PlaneMask], label: int = 1) -> dict[int, str]:
 
 def test_an_object_is_followed_to_its_ends_and_no_further(prompter: Prompter) -> None:
     truth = rod(8, 31, 30, 30, 9)
-    found = list(propagate(prompter, pictures(truth), [KeyPlane(1, 20, box(30, 30, 9))], settings=EVERY))
+    found = list(
+        propagate(prompter, pictures(truth), [KeyPlane(1, 20, box(30, 30, 9))], settings=EVERY)
+    )
     planes = [one.plane for one in found if one.mask.area]
     assert sorted(planes) == list(range(8, 31))
     assert dice(painted(found, 1), truth) > 0.95
@@ -111,7 +113,9 @@ def test_one_lost_plane_is_bridged_and_two_are_not(prompter: Prompter) -> None:
     holed = truth.copy()
     holed[25] = False
     holed[12:14] = False
-    found = list(propagate(prompter, pictures(holed), [KeyPlane(1, 20, box(30, 30, 9))], settings=EVERY))
+    found = list(
+        propagate(prompter, pictures(holed), [KeyPlane(1, 20, box(30, 30, 9))], settings=EVERY)
+    )
     assert sorted(hows(found)) == list(range(14, 35))
     assert hows(found)[25] == "between"
     assert dice(painted(found, 1), rod(14, 35, 30, 30, 9)) > 0.95

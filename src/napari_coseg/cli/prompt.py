@@ -25,12 +25,16 @@ def prompt(
     out: Annotated[Path, typer.Option(help="Folder for the results; made if needed.")],
     boxes: Annotated[
         Path | None,
-        typer.Option(help="CSV with label,row0,column0,row1,column1, and class, image if wanted; for volumes plane."),
+        typer.Option(
+            help="CSV with label,row0,column0,row1,column1, and class, image if wanted; for "
+            "volumes plane."
+        ),
     ] = None,
     points: Annotated[
         Path | None,
         typer.Option(
-            help="CSV with label,row,column,positive, and class, image if wanted; for volumes plane."
+            help="CSV with label,row,column,positive, and class, image if wanted; for volumes "
+            "plane."
         ),
     ] = None,
     model: Annotated[
@@ -47,9 +51,7 @@ def prompt(
     ] = None,
     axis: Annotated[
         int,
-        typer.Option(
-            min=0, max=2, help="Of volumes: the axis that the column plane counts along."
-        ),
+        typer.Option(min=0, max=2, help="Of volumes: the axis that the column plane counts along."),
     ] = 0,
     window: Annotated[
         tuple[float, float] | None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_coseg.imaging.array_source import ArraySource
 from napari_coseg.imaging.volume_grid import sides

@@ -54,18 +54,36 @@ def between(
 
 def overlap(first: Mask, second: Mask) -> int:
     """Return how many pixels two masks share."""
-    low = np.maximum(first.origin, second.origin)
-    high = np.minimum(
-        np.add(first.origin, first.bits.shape), np.add(second.origin, second.bits.shape)
-    )
-    if (low >= high).any():
+    box = shared_box(first, second)
+    if any(side.start >= side.stop for side in box):
         return 0
-    parts = (
-        mask.bits[tuple(slice(a, b) for a, b in zip(low - mask.origin, high - mask.origin))]  # noqa: B905
-        for mask in (first, second)
-    )
-    one, two = parts
+    one, two = (mask.bits[_inside(mask, box)] for mask in (first, second))
     return int(np.count_nonzero(one & two))
+
+
+def bits_within(mask: Mask, frame: Mask) -> npt.NDArray[np.bool_]:
+    """Return the bits of a mask in another one's box."""
+    out = np.zeros(frame.bits.shape, bool)
+    box = shared_box(mask, frame)
+    if all(side.start < side.stop for side in box):
+        out[_inside(frame, box)] = mask.bits[_inside(mask, box)]
+    return out
+
+
+def shared_box(first: Mask, second: Mask) -> tuple[slice, ...]:
+    """Return the rows and columns that the boxes of two masks share; stop before start for none."""
+    return tuple(
+        slice(max(one.start, two.start), min(one.stop, two.stop))
+        for one, two in zip(first.window, second.window, strict=True)
+    )
+
+
+def _inside(mask: Mask, box: tuple[slice, ...]) -> tuple[slice, ...]:
+    """Return where a box of the image lies in a mask's bits."""
+    return tuple(
+        slice(side.start - first, side.stop - first)
+        for side, first in zip(box, mask.origin, strict=True)
+    )
 
 
 def _centre(mask: Mask) -> npt.NDArray[np.float64]:
@@ -84,9 +102,9 @@ def _signed_distance(
 ) -> npt.NDArray[np.float64]:
     """Distance to the outline: positive inside, negative outside."""
     bits = np.zeros(tuple(high - low), bool)
-    bits[tuple(slice(a, a + n) for a, n in zip(mask.origin - low, mask.bits.shape, strict=True))] = (
-        mask.bits
-    )
+    bits[
+        tuple(slice(a, a + n) for a, n in zip(mask.origin - low, mask.bits.shape, strict=True))
+    ] = mask.bits
     inside = ndimage.distance_transform_edt(bits, sides)
     outside = ndimage.distance_transform_edt(~bits, sides)
     return np.asarray(inside - outside, np.float64)

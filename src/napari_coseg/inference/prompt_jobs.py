@@ -87,8 +87,8 @@ def are_volumes(jobs: Sequence[Job], objects: Mapping[str, Sequence[PromptedObje
     pictures = [job for job in jobs if not job.volume]
     if volumes and pictures:
         raise CosegError(
-            f"{volumes[0].path} is a volume and {pictures[0].path} a picture: prompt them one after "
-            "the other."
+            f"{volumes[0].path} is a volume and {pictures[0].path} a picture: prompt them one "
+            "after the other."
         )
     for job in jobs:
         for one in objects[job.name]:
@@ -99,8 +99,8 @@ def are_volumes(jobs: Sequence[Job], objects: Mapping[str, Sequence[PromptedObje
                 )
             if not job.volume and one.plane is not None:
                 raise CosegError(
-                    f"{job.path} is a picture, and the tables have a column plane: leave it out, or "
-                    "name a volume."
+                    f"{job.path} is a picture, and the tables have a column plane: leave it out, "
+                    "or name a volume."
                 )
     return bool(volumes)
 

@@ -26,8 +26,8 @@ from napari_coseg.imaging.volume_results import (
 from napari_coseg.imaging.windows import Window
 from napari_coseg.inference.jobs import Job
 from napari_coseg.inference.key_planes import KeyPlane, PlaneMask
-from napari_coseg.inference.propagation import WalkSettings, propagate
 from napari_coseg.inference.prompted import Prompter
+from napari_coseg.inference.propagation import WalkSettings, propagate
 from napari_coseg.inference.result_folder import ResultFolder
 from napari_coseg.inference.stream import Cancel, Progress
 from napari_coseg.inference.timing import Timings
@@ -85,17 +85,6 @@ class VolumePromptFolder(ResultFolder):
         self._table = classes
         self._axis, self._window, self._follow, self._size = axis, window, follow, size
 
-    def check(self, jobs: Sequence[Job]) -> None:
-        """Refuse to mix results of other models, settings or volumes with ours."""
-        super().check(jobs)
-        for job in jobs:
-            there = [path for path in volume_result_paths(self.out / job.name) if path.exists()]
-            if there and self._records.read(job.name) is None:
-                raise CosegError(
-                    f"{there[0]} has no record of its making: choose another folder, or replace "
-                    "it with --overwrite."
-                )
-
     def _make(
         self, job: Job, base: Path, progress: Progress | None, cancel: Cancel | None
     ) -> dict[str, Any]:
@@ -117,6 +106,9 @@ class VolumePromptFolder(ResultFolder):
     def _written(self, job: Job) -> tuple[Path, ...]:
         base = self.out / job.name
         return written_volume_paths(base, label_suffix(job.path), regions=False, instances=True)
+
+    def _possible(self, job: Job) -> tuple[Path, ...]:
+        return volume_result_paths(self.out / job.name)
 
     def _classes(self) -> dict[str, ClassTable]:
         return {"instance_classes": self._table}
@@ -234,9 +226,7 @@ def _spans(keys: Sequence[KeyPlane]) -> dict[int, tuple[int, int]]:
     return {label: (min(there), max(there) + 1) for label, there in planes.items()}
 
 
-def _paint(
-    instances: npt.NDArray[np.int32], pictures: VolumePictures, found: PlaneMask
-) -> None:
+def _paint(instances: npt.NDArray[np.int32], pictures: VolumePictures, found: PlaneMask) -> None:
     if found.mask.area:
         window = instances[pictures.at(found.plane, found.mask.window)]
         window[found.mask.bits] = found.label

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_coseg.imaging.array_source import ArraySource
-from napari_coseg.imaging.volume_pictures import VolumePictures
 from napari_coseg.inference.interpolation import between, overlap
 from napari_coseg.inference.key_planes import How, KeyPlane, PlaneMask, check_keys
-from napari_coseg.inference.prompt_masks import logits_within, mask_box
+from napari_coseg.inference.plane_asking import Pictures, PlaneAsker, Taken
+from napari_coseg.inference.prompt_masks import mask_box
 from napari_coseg.inference.prompt_shapes import checked, deepest
-from napari_coseg.inference.prompted import PromptedMask, Prompter
+from napari_coseg.inference.prompted import Prompter
 from napari_coseg.inference.stopping import Course, Fault, Look, StopSettings
 from napari_coseg.inference.stream import Cancel
 from napari_coseg.inference.zoom import Box
@@ -46,6 +45,9 @@ class WalkSettings:
     agree : float
         Intersection over union of an answer with the shape between two key planes, from which on
         the answer counts and not that shape.
+    trim : tuple of Fault
+        Where an answer has one of these faults, what of it looks like the object on the plane
+        before is tried instead.
     stop : StopSettings
     """
 
@@ -55,6 +57,7 @@ class WalkSettings:
     point_prompt: bool = False
     share: float = 0.25
     agree: float = 0.6
+    trim: tuple[Fault, ...] = ("unlike",)
     stop: StopSettings = field(default_factory=StopSettings)
 
 
@@ -74,13 +77,13 @@ class _Front:
 
 def propagate(
     prompter: Prompter,
-    pictures: VolumePictures,
+    pictures: Pictures,
     keys: Sequence[KeyPlane],
     *,
     settings: WalkSettings | None = None,
     name: str = "",
     reach: Mapping[int, tuple[int, int]] | None = None,
-    taken: Callable[[int], npt.NDArray[np.bool_] | None] | None = None,
+    taken: Taken | None = None,
     hint: float | None = None,
     cancel: Cancel | None = None,
 ) -> Iterator[PlaneMask]:
@@ -100,6 +103,7 @@ def propagate(
     ----------
     prompter : Prompter
     pictures : VolumePictures
+        Or anything with its `count`, `shape`, `spacing`, `axis` and `picture`.
     keys : sequence of KeyPlane
         At least one plane of each object.
     settings : WalkSettings, optional
@@ -107,7 +111,8 @@ def propagate(
         Names the content of the volume, so that encodings of crops are kept; see
         `Prompter.segment`.
     reach : mapping of int, optional
-        By label the first plane and the one after the last that it may have; all by default.
+        By label the first plane and the one after the last that are asked for; all by default. Key
+        planes may lie beside them.
     taken : callable, optional
         Given a plane, returns the pixels that no object may have, (rows, columns), or None.
     hint : float, optional
@@ -118,9 +123,10 @@ def propagate(
     Yields
     ------
     PlaneMask
-        Key planes first, an empty mask where nothing was found, then plane by
-        plane in both directions in turns. No plane of an object comes twice, and none changes
-        afterwards; planes of one object and direction are in the order of the way. Each object that was found ends twice: see `PlaneMask.fault`.
+        Key planes first, an empty mask where nothing was found, then plane by plane in both
+        directions in turns. No plane of an object comes twice, and none changes afterwards; planes
+        of one object and direction are in the order of the way. In each direction that an object
+        goes it ends: see `PlaneMask.fault`.
 
     Raises
     ------
@@ -130,9 +136,9 @@ def propagate(
         If `cancel` said so.
     """
     check_keys(keys, pictures.count)
-    walk = _Walk(prompter, pictures, settings or WalkSettings(), name, taken, cancel)
+    walk = _Walk(prompter, pictures, settings or WalkSettings(), reach or {}, name, taken, cancel)
     yield from walk.starts(keys, hint)
-    ways = [walk.way(direction, reach or {}) for direction in (1, -1)]
+    ways = [walk.way(direction) for direction in (1, -1)]
     while ways:
         for way in list(ways):
             found = next(way, None)
@@ -148,25 +154,22 @@ class _Walk:
     def __init__(
         self,
         prompter: Prompter,
-        pictures: VolumePictures,
+        pictures: Pictures,
         settings: WalkSettings,
+        reach: Mapping[int, tuple[int, int]],
         name: str,
-        taken: Callable[[int], npt.NDArray[np.bool_] | None] | None,
+        taken: Taken | None,
         cancel: Cancel | None,
     ) -> None:
-        self._prompter = prompter
         self._pictures = pictures
         self._settings = settings
-        self._name = name
-        self._taken = taken
-        self._cancel = cancel
+        self._reach = reach
+        self._planes = PlaneAsker(prompter, pictures, settings.share, name, taken, cancel)
         _, *sides = pictures.spacing
         self._sides = (sides[0], sides[1])
         self._step = max(1, int(settings.step_mm / pictures.spacing[0] + 1e-3))
-        self._last_picture: tuple[int, ArraySource] | None = None
         #: By label and plane.
         self._keys: defaultdict[int, dict[int, _Front]] = defaultdict(dict)
-        self._found: defaultdict[int, list[Mask]] = defaultdict(list)
 
     def starts(self, keys: Sequence[KeyPlane], hint: float | None) -> Iterator[PlaneMask]:
         """Segment the key planes."""
@@ -178,26 +181,27 @@ class _Walk:
         for plane, here in sorted(planes.items()):
             asked = [(key.label, key.prompt) for key in here if key.mask is None and key.prompt]
             given = {key.label: key.mask for key in here if key.mask is not None}
-            answers = self._answers(plane, asked, [None] * len(asked), hint)
+            answers = self._planes.ask(plane, asked, [None] * len(asked), hint)
             masks = {label: answer.mask for label, answer in answers.items()}
-            self._found[plane] += given.values()
-            self._share_out(plane, masks, answers)
+            for mask in given.values():
+                self._planes.keep(plane, mask)
+            self._planes.share_out(plane, masks, answers)
             for key in here:
                 label = key.label
                 answer = answers.get(label)
                 mask = given[label] if answer is None else masks[label]
                 sure = 1.0 if answer is None else answer.stability
                 how: How = "confirmed" if answer is None else "prompted"
-                yield self._keep(label, plane, mask, sure, how)
+                if answer is not None:
+                    self._planes.keep(plane, mask)
+                yield PlaneMask(label, plane, mask, sure, how)
                 if mask.area:
                     course = Course(self._settings.stop, math.prod(self._sides), mask)
-                    look = Look.of(self._grey(plane), mask)
+                    look = Look.of(self._planes.grey(plane), mask)
                     crop = None if answer is None else answer.crop
                     self._keys[label][plane] = _Front(plane, mask, sure, course, look, crop)
 
-    def way(
-        self, direction: int, reach: Mapping[int, tuple[int, int]]
-    ) -> Iterator[list[PlaneMask]]:
+    def way(self, direction: int) -> Iterator[list[PlaneMask]]:
         """Go from plane to plane in one direction; a list for each."""
         fronts: dict[int, _Front] = {}
         entries: defaultdict[int, list[int]] = defaultdict(list)
@@ -211,28 +215,44 @@ class _Walk:
         while fronts or entries:
             out: list[PlaneMask] = []
             for label in entries.pop(plane, ()):
-                out += self._enter(fronts, label, plane)
-            moving = [label for label, front in fronts.items() if front.plane != plane]
-            last = {label: self._last(label, direction, reach) for label in fronts}
-            due = [one for one in moving if plane % self._step == 0 or plane == last[one]]
+                if (self._last(label, direction) - plane) * direction >= 0:
+                    out += self._enter(fronts, label, plane)
+            last = {label: self._last(label, direction) for label in fronts}
+            due = [
+                label
+                for label, front in fronts.items()
+                if front.plane != plane
+                and self._wanted(label, plane)
+                and (plane % self._step == 0 or plane == last[label])
+            ]
             out += self._advance(fronts, due, plane, direction)
-            for label in [label for label in fronts if (last[label] - plane) * direction <= 0]:
+            for label in [label for label in fronts if last[label] == plane]:
                 front = fronts.pop(label)
                 fault: Fault = "" if front.plane == plane else front.fault
                 out.append(_end(label, front.plane + direction, fault))
             yield out
             plane += direction
 
-    def _last(self, label: int, direction: int, reach: Mapping[int, tuple[int, int]]) -> int:
+    def _range(self, label: int) -> tuple[int, int]:
+        first, end = self._reach.get(label, (0, self._pictures.count))
+        return max(first, 0), min(end, self._pictures.count)
+
+    def _wanted(self, label: int, plane: int) -> bool:
+        first, end = self._range(label)
+        return first <= plane < end
+
+    def _last(self, label: int, direction: int) -> int:
         """Return the last plane that an object may have on its way."""
-        first, end = reach.get(label, (0, self._pictures.count))
-        return min(end, self._pictures.count) - 1 if direction > 0 else max(first, 0)
+        first, end = self._range(label)
+        return end - 1 if direction > 0 else first
 
     def _enter(self, fronts: dict[int, _Front], label: int, plane: int) -> list[PlaneMask]:
         """Come to a key plane, or start from it."""
         key = self._keys[label][plane]
         before = fronts.get(label)
-        fronts[label] = _Front(plane, key.mask, key.stability, key.course, key.look, key.crop)
+        # The other direction has a course of its own.
+        course = deepcopy(key.course)
+        fronts[label] = _Front(plane, key.mask, key.stability, course, key.look, key.crop)
         return [] if before is None else self._fill(label, before, fronts[label])
 
     def _advance(
@@ -265,29 +285,38 @@ class _Walk:
             (label, self._prompt(fronts[label].mask if shape is None else shape))
             for label, shape in expected.items()
         ]
-        answers = self._answers(plane, asked, [fronts[label].crop for label in labels], None)
+        answers = self._planes.ask(plane, asked, [fronts[label].crop for label in labels], None)
         masks = {}
         for label, answer in answers.items():
-            shape = expected[label]
-            if self._fits(fronts[label], plane, answer.mask, answer.stability, shape):
-                masks[label] = answer.mask
-        self._share_out(plane, masks, answers)
+            front, shape, mask = fronts[label], expected[label], answer.mask
+            fits = self._fits(front, plane, mask, answer.stability, shape)
+            if not fits and shape is None and front.fault in self._settings.trim:
+                # The network may have taken the object for larger than it is.
+                mask = front.look.trimmed(self._planes.grey(plane), mask, front.mask)
+                fits = self._fits(front, plane, mask, answer.stability, shape)
+            if fits:
+                masks[label] = mask
+        self._planes.share_out(plane, masks, answers)
         out = []
         for label in labels:
             front, answer, shape = fronts[label], answers[label], expected[label]
-            mask, how, sure = masks.get(label), "followed", answer.stability
+            mask, sure = masks.get(label), answer.stability
+            how: How = "followed"
             if mask is not None and not self._fits(front, plane, mask, sure, shape):
                 mask = None
             if mask is None and shape is not None:
-                mask, how = self._free(plane, shape), "between"
+                mask, how = self._planes.free(plane, shape), "between"
                 sure = min(front.stability, self._next_key(label, plane).stability)
             if mask is None or not mask.area:
                 continue
-            look = Look.of(self._grey(plane), mask)
+            # What the network has not seen says nothing of how the object looks.
+            seen = how == "followed"
+            look = Look.of(self._planes.grey(plane), mask) if seen else front.look
             there = _Front(plane, mask, sure, front.course, look, answer.crop)
             there.course.take(mask)
             out += self._fill(label, front, there)
-            out.append(self._keep(label, plane, mask, sure, how))  # type: ignore[arg-type]
+            self._planes.keep(plane, mask)
+            out.append(PlaneMask(label, plane, mask, sure, how))
             fronts[label] = there
         return out
 
@@ -296,7 +325,7 @@ class _Walk:
     ) -> bool:
         """Whether a mask is the next plane of an object."""
         if shape is None:
-            grey = self._grey(plane)
+            grey = self._planes.grey(plane)
             front.fault = front.course.fault_of(mask, stability, grey, front.mask, front.look)
             return not front.fault
         both = overlap(mask, shape)
@@ -323,118 +352,22 @@ class _Walk:
         points = ((*deepest(shape), True),) if self._settings.point_prompt else ()
         return Prompt(box, points, shape if self._settings.mask_prompt else None)
 
-    def _picture(self, plane: int) -> ArraySource:
-        """Return a plane; the last one is kept, since it is asked for by each object."""
-        if self._last_picture is None or self._last_picture[0] != plane:
-            self._last_picture = plane, self._pictures.picture(plane)
-        return self._last_picture[1]
-
-    def _grey(self, plane: int) -> npt.NDArray[np.uint8]:
-        return self._picture(plane).read(0, 0, *self._pictures.shape)[..., 0]
-
-    def _answers(
-        self,
-        plane: int,
-        asked: Sequence[tuple[int, Prompt]],
-        crops: Sequence[Box | None],
-        hint: float | None,
-    ) -> dict[int, PromptedMask]:
-        if not asked:
-            return {}
-        answers = self._prompter.segment(
-            self._picture(plane),
-            [prompt for _, prompt in asked],
-            key=f"{self._name} {self._pictures.axis} {plane}" if self._name else "",
-            crops=crops,
-            hint=hint,
-            share=self._settings.share,
-            cancel=self._cancel,
-        )
-        return {label: answer for (label, _), answer in zip(asked, answers, strict=True)}
-
-    def _share_out(
-        self, plane: int, masks: dict[int, Mask], answers: Mapping[int, PromptedMask]
-    ) -> None:
-        """Give each pixel to one object."""
-        for label in masks:
-            masks[label] = self._free(plane, masks[label])
-        labels = list(masks)
-        for number, one in enumerate(labels):
-            for other in labels[number + 1 :]:
-                if overlap(masks[one], masks[other]):
-                    masks[one], masks[other] = _parted(
-                        masks[one], answers[one], masks[other], answers[other]
-                    )
-
-    def _free(self, plane: int, mask: Mask) -> Mask:
-        """Return what of a mask nobody has on its plane."""
-        bits = mask.bits
-        if self._taken is not None and mask.area:
-            there = self._taken(plane)
-            if there is not None:
-                bits = bits & ~there[mask.window]
-        for other in self._found[plane]:
-            if overlap(other, mask):
-                bits = bits & ~_bits_within(other, mask)
-        return mask if bits is mask.bits else Mask.of(bits, mask.origin)
-
     def _fill(self, label: int, before: _Front, after: _Front) -> list[PlaneMask]:
         """Put shapes between on the planes that were stepped over."""
         direction = 1 if after.plane > before.plane else -1
         out = []
         for plane in range(before.plane + direction, after.plane, direction):
+            if not self._wanted(label, plane):
+                continue
             share = (plane - before.plane) / (after.plane - before.plane)
-            shape = self._free(plane, between(before.mask, after.mask, share, self._sides))
+            shape = between(before.mask, after.mask, share, self._sides)
+            shape = self._planes.free(plane, shape)
             sure = min(before.stability, after.stability)
             if shape.area:
-                out.append(self._keep(label, plane, shape, sure, "between"))
+                self._planes.keep(plane, shape)
+                out.append(PlaneMask(label, plane, shape, sure, "between"))
         return out
-
-    def _keep(self, label: int, plane: int, mask: Mask, stability: float, how: How) -> PlaneMask:
-        if how != "confirmed" and mask.area:
-            self._found[plane].append(mask)
-        return PlaneMask(label, plane, mask, stability, how)
 
 
 def _end(label: int, plane: int, fault: Fault) -> PlaneMask:
     return PlaneMask(label, plane, _NOTHING, 0.0, "ended", fault)
-
-
-def _parted(
-    one: Mask, first: PromptedMask, other: Mask, second: PromptedMask
-) -> tuple[Mask, Mask]:
-    """Give the pixels that two masks share to the one whose logit is higher."""
-    low = np.maximum(one.origin, other.origin)
-    high = np.minimum(
-        np.add(one.origin, one.bits.shape), np.add(other.origin, other.bits.shape)
-    )
-    rows, columns = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    window = (rows, columns)
-    ahead = logits_within(first.logits, first.crop, window) >= logits_within(
-        second.logits, second.crop, window
-    )
-    out = []
-    for mask, mine, theirs in ((one, ahead, other), (other, ~ahead, one)):
-        bits = mask.bits.copy()
-        part = tuple(
-            slice(side.start - first, side.stop - first)
-            for side, first in zip(window, mask.origin, strict=True)
-        )
-        lost = _bits_within(theirs, Mask((rows.start, columns.start), mine)) & ~mine
-        bits[part] &= ~lost
-        out.append(Mask.of(bits, mask.origin))
-    return out[0], out[1]
-
-
-def _bits_within(mask: Mask, frame: Mask) -> npt.NDArray[np.bool_]:
-    """Return the bits of a mask in another one's box."""
-    out = np.zeros(frame.bits.shape, bool)
-    low = np.maximum(mask.origin, frame.origin)
-    high = np.minimum(
-        np.add(mask.origin, mask.bits.shape), np.add(frame.origin, frame.bits.shape)
-    )
-    if (low < high).all():
-        there = tuple(slice(a, b) for a, b in zip(low - frame.origin, high - frame.origin, strict=True))
-        here = tuple(slice(a, b) for a, b in zip(low - mask.origin, high - mask.origin, strict=True))
-        out[there] = mask.bits[here]
-    return out

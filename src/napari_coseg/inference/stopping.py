@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_coseg.inference.interpolation import overlap
+from napari_coseg.inference.interpolation import bits_within, overlap
 from napari_coseg.types import Mask
 
 # What surrounds an object: this far from it, in pixels, and no nearer than the first.
@@ -88,12 +88,24 @@ class Look:
         return cls(inside, float(np.median(grey[rows[there], columns[there]])))
 
     def part_alike(self, grey: npt.NDArray[np.uint8], mask: Mask) -> float:
-        """Return which part of a mask on another plane looks like the object; 1 if none can tell."""
+        """Return which part of a mask on another plane looks like the object; 1 if unclear."""
         if abs(self.inside - self.around) < _APART or not mask.area:
             return 1.0
-        pixels = grey[mask.window][mask.bits].astype(np.float32)
+        return float(self._alike(grey[mask.window])[mask.bits].mean())
+
+    def trimmed(self, grey: npt.NDArray[np.uint8], mask: Mask, before: Mask) -> Mask:
+        """Return what of a mask looks like the object, holes filled, and hangs on it before."""
+        bits = ndimage.binary_fill_holes(mask.bits & self._alike(grey[mask.window]))
+        parts, count = ndimage.label(bits)
+        if count:
+            kept = np.zeros(count + 1, bool)
+            kept[parts[bits_within(before, mask) & bits]] = True
+            bits = kept[parts]
+        return Mask.of(bits, mask.origin)
+
+    def _alike(self, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         middle = (self.inside + self.around) / 2
-        return float((pixels > middle if self.inside > self.around else pixels < middle).mean())
+        return grey > middle if self.inside > self.around else grey < middle
 
 
 class Course:
