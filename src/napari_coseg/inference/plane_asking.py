@@ -19,6 +19,8 @@ from napari_coseg.types import Mask, Prompt
 
 #: Given a plane, returns the pixels that no object may have, (rows, columns), or None.
 Taken = Callable[[int], npt.NDArray[np.bool_] | None]
+# What the owner on the plane before has ahead of others, in logits: more than any network says.
+_HAD = np.float32(1e4)
 
 
 class Pictures(Protocol):
@@ -121,9 +123,17 @@ class PlaneAsker:
         return {label: answer for (label, _), answer in zip(asked, answers, strict=True)}
 
     def share_out(
-        self, plane: int, masks: dict[int, Mask], answers: Mapping[int, PromptedMask]
+        self,
+        plane: int,
+        masks: dict[int, Mask],
+        answers: Mapping[int, PromptedMask],
+        before: Mapping[int, Mask],
     ) -> None:
-        """Give each pixel to one object: what is kept stays, then the higher logit has it.
+        """Give each pixel to one object.
+
+        What is kept stays. Of two that claim a pixel, the one has it that had it on the plane
+        before, so that neighbours do not eat one another plane by plane; if both or none had it,
+        the one with the higher logit.
 
         Parameters
         ----------
@@ -132,6 +142,8 @@ class PlaneAsker:
             By label; changed in place.
         answers : mapping of PromptedMask
             By label: where the masks come from.
+        before : mapping of Mask
+            By label, on the plane before; empty where there is none.
         """
         for label in masks:
             masks[label] = self.free(plane, masks[label])
@@ -139,9 +151,12 @@ class PlaneAsker:
         for number, one in enumerate(labels):
             for other in labels[number + 1 :]:
                 if overlap(masks[one], masks[other]):
-                    masks[one], masks[other] = _parted(
-                        masks[one], answers[one], masks[other], answers[other]
-                    )
+                    frame = _shared_frame(masks[one], masks[other])
+                    mine = _claim(answers[one], frame, before.get(one))
+                    theirs = _claim(answers[other], frame, before.get(other))
+                    both = bits_within(masks[one], frame) & bits_within(masks[other], frame)
+                    masks[one] = _without(masks[one], frame, both & (mine < theirs))
+                    masks[other] = _without(masks[other], frame, both & (mine >= theirs))
 
     def free(self, plane: int, mask: Mask) -> Mask:
         """Return what of a mask nobody has on its plane."""
@@ -168,18 +183,20 @@ class PlaneAsker:
         return self._last
 
 
-def _parted(one: Mask, first: PromptedMask, other: Mask, second: PromptedMask) -> tuple[Mask, Mask]:
-    """Give the pixels that two masks share to the one whose logit is higher."""
+def _shared_frame(one: Mask, other: Mask) -> Mask:
     rows, columns = shared_box(one, other)
-    frame = Mask(
-        (rows.start, columns.start),
-        np.ones((rows.stop - rows.start, columns.stop - columns.start), bool),
-    )
-    both = bits_within(one, frame) & bits_within(other, frame)
-    ahead = logits_within(first.logits, first.crop, (rows, columns)) >= logits_within(
-        second.logits, second.crop, (rows, columns)
-    )
-    return _without(one, frame, both & ~ahead), _without(other, frame, both & ahead)
+    sides = (rows.stop - rows.start, columns.stop - columns.start)
+    return Mask((rows.start, columns.start), np.ones(sides, bool))
+
+
+def _claim(answer: PromptedMask, frame: Mask, before: Mask | None) -> npt.NDArray[np.float32]:
+    """Return how much an object has to say on each pixel of a frame."""
+    rows, columns = frame.window
+    claim = logits_within(answer.logits, answer.crop, (rows, columns))
+    if before is not None:
+        # Above every logit.
+        claim = np.where(bits_within(before, frame), claim + _HAD, claim)
+    return claim
 
 
 def _without(mask: Mask, frame: Mask, lost: npt.NDArray[np.bool_]) -> Mask:

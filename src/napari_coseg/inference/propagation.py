@@ -96,8 +96,8 @@ def propagate(
     is the result itself.
 
     All objects go from plane to plane together and share what is computed of it. Pixels that two of
-    them claim on a plane belong to the one whose logit is higher there; what was found before on a
-    plane stays.
+    them claim on a plane belong to the one that had them on the plane before, else to the one whose
+    logit is higher; what was found before on a plane stays.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ class _Walk:
             masks = {label: answer.mask for label, answer in answers.items()}
             for mask in given.values():
                 self._planes.keep(plane, mask)
-            self._planes.share_out(plane, masks, answers)
+            self._planes.share_out(plane, masks, answers, {})
             for key in here:
                 label = key.label
                 answer = answers.get(label)
@@ -296,7 +296,8 @@ class _Walk:
                 fits = self._fits(front, plane, mask, answer.stability, shape)
             if fits:
                 masks[label] = mask
-        self._planes.share_out(plane, masks, answers)
+        before = {label: fronts[label].mask for label in labels}
+        self._planes.share_out(plane, masks, answers, before)
         out = []
         for label in labels:
             front, answer, shape = fronts[label], answers[label], expected[label]
