@@ -39,7 +39,10 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def volume(folder: Path, name: str = "jaw.nrrd") -> Path:
     path = folder / name
-    write_volume(path, np.where(TRUTH, 1800, -400).astype(np.int16), GRID)
+    voxels = np.where(TRUTH, 1800, -400).astype(np.int16)
+    # Around the field of view.
+    voxels[:, :4] = -1000
+    write_volume(path, voxels, GRID)
     return path
 
 
@@ -84,7 +87,7 @@ def test_a_second_run_skips_and_other_settings_are_not_mixed(
     capsys.readouterr()
     assert prompt(path, "--out", out, "--boxes", boxes) == 0
     assert "skipped" in capsys.readouterr().out
-    assert prompt(path, "--out", out, "--boxes", boxes, "--planes-only") == 1
+    assert prompt(path, "--out", out, "--boxes", boxes, "--planes-only") == 2
     assert "other settings (follow)" in capsys.readouterr().err
 
 
@@ -114,18 +117,18 @@ def test_what_does_not_go_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[
     plain = table(tmp_path, "label,row0,column0,row1,column1\n1,2,2,9,9\n", "plain.csv")
     picture = tmp_path / "tile.png"
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(picture)
-    assert prompt(path, "--out", out, "--boxes", plain) == 1
+    assert prompt(path, "--out", out, "--boxes", plain) == 2
     assert "give them a column plane" in capsys.readouterr().err
-    assert prompt(picture, "--out", out, "--boxes", table(tmp_path)) == 1
+    assert prompt(picture, "--out", out, "--boxes", table(tmp_path)) == 2
     assert "is a picture, and the tables have a column plane" in capsys.readouterr().err
     half = table(tmp_path, "label,plane,row0,column0,row1,column1\n1,1.5,2,2,9,9\n")
-    assert prompt(path, "--out", out, "--boxes", half) == 1
+    assert prompt(path, "--out", out, "--boxes", half) == 2
     assert "a whole number" in capsys.readouterr().err
     points = table(tmp_path, "label,row,column,positive\n1,4,4,1\n", "points.csv")
-    assert prompt(path, "--out", out, "--boxes", table(tmp_path), "--points", points) == 1
+    assert prompt(path, "--out", out, "--boxes", table(tmp_path), "--points", points) == 2
     assert "a column plane, or none" in capsys.readouterr().err
     twice = table(tmp_path, BOXES + "7,15,1,1,9,9,molar\n", "twice.csv")
-    assert prompt(path, "--out", out, "--boxes", twice) == 1
+    assert prompt(path, "--out", out, "--boxes", twice) == 2
     assert "second box of label 7 on plane 15" in capsys.readouterr().err
 
 

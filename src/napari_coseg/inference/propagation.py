@@ -292,8 +292,10 @@ class _Walk:
             fits = self._fits(front, plane, mask, answer.stability, shape)
             if not fits and shape is None and front.fault in self._settings.trim:
                 # The network may have taken the object for larger than it is.
+                fault = front.fault
                 mask = front.look.trimmed(self._planes.grey(plane), mask, front.mask)
                 fits = self._fits(front, plane, mask, answer.stability, shape)
+                front.fault = "" if fits else fault
             if fits:
                 masks[label] = mask
         before = {label: fronts[label].mask for label in labels}
