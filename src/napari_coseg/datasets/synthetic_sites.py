@@ -287,3 +287,8 @@ def _restored(rng: np.random.Generator, site: ToothSite, metal: bool) -> ToothSi
     if 0.36 < draw < 0.4:
         return replace(site, restoration="root canal")
     return site
+
+
+def tooth_widths(upper: bool) -> dict[int, tuple[float, float]]:
+    """Return mm along and across the arch of an average crown, by second digit of FDI."""
+    return {n: (m.width, m.depth) for n, m in (_UPPER if upper else _LOWER).items()}
