@@ -171,11 +171,14 @@ def prompt_volume(
         volume = open_volume(path)
         pictures = VolumePictures(volume.voxels, volume.grid.spacing, axis, window)
     instances = np.zeros(volume.grid.shape, np.int32)
+    # Painted without gaps, since labels may be as large as they like.
+    labels = sorted({one.label for one in objects})
+    ids = {label: number for number, label in enumerate(labels, 1)}
     # To the planes that are prompted and no further.
     reach = None if follow else _spans(keys)
     scores: dict[int, list[tuple[int, float]]] = {}
     ways: dict[str, int] = {}
-    ended, ends = 0, 2 * len({one.label for one in objects})
+    ended, ends = 0, 2 * len(labels)
     with timings.of("segment"):
         for found in propagate(
             prompter, pictures, keys, settings=walk, reach=reach, hint=size, cancel=cancel
@@ -185,14 +188,18 @@ def prompt_volume(
                 if progress is not None:
                     progress(ended, ends)
                 continue
-            _paint(instances, pictures, found)
+            _paint(instances, pictures, found, ids[found.label])
             ways[found.how] = ways.get(found.how, 0) + 1
             scores.setdefault(found.label, []).append((found.mask.area, found.stability))
     if progress is not None:
         progress(ends, ends)
     with timings.of("write"):
-        table = volume_objects(instances, None, volume.grid)
-        _describe(table, objects, classes, scores)
+        mean = np.array([0.0, *(_mean(scores.get(label, ())) for label in labels)])
+        table = volume_objects(instances, None, volume.grid, ClassTable(), classes, scores=mean)
+        numbers = np.array([0, *labels], np.int32)
+        table["label"] = numbers[table["label"].to_numpy()].astype(np.int64)
+        _classify(table, objects, classes)
+        instances = numbers[instances]
         suffix = label_suffix(path)
         write_volume_results(base, suffix, None, instances, table, VOLUME_COLUMNS, volume.grid)
     there = set(table["label"].tolist())
@@ -226,29 +233,23 @@ def _spans(keys: Sequence[KeyPlane]) -> dict[int, tuple[int, int]]:
     return {label: (min(there), max(there) + 1) for label, there in planes.items()}
 
 
-def _paint(instances: npt.NDArray[np.int32], pictures: VolumePictures, found: PlaneMask) -> None:
+def _paint(
+    instances: npt.NDArray[np.int32], pictures: VolumePictures, found: PlaneMask, number: int
+) -> None:
     if found.mask.area:
         window = instances[pictures.at(found.plane, found.mask.window)]
-        window[found.mask.bits] = found.label
+        window[found.mask.bits] = number
 
 
-def _describe(
-    table: pd.DataFrame,
-    objects: Sequence[PromptedObject],
-    classes: ClassTable,
-    scores: Mapping[int, Sequence[tuple[int, float]]],
-) -> None:
-    """Put classes and scores into a table: the mean stability of the planes, by their area."""
+def _classify(table: pd.DataFrame, objects: Sequence[PromptedObject], classes: ClassTable) -> None:
     known = {one.label: one.class_id for one in objects}
     ids = [known[label] for label in table["label"].tolist()]
     table["class"] = np.array(ids, np.int64)
     table["class_name"] = [classes.name_of(i) if i else "" for i in ids]
-    table["score"] = np.array(
-        [_mean(scores[label]) for label in table["label"].tolist()], np.float64
-    )
 
 
 def _mean(planes: Sequence[tuple[int, float]]) -> float:
+    """Return the mean stability of planes by their area."""
     whole = sum(area for area, _ in planes)
     return math.fsum(area * sure for area, sure in planes) / max(whole, 1)
 

@@ -52,9 +52,9 @@ class StopSettings:
     grow: float = 1.8
     memory: int = 5
     shared: float = 0.6
-    stability: float = 0.5
+    stability: float = 0.72
     regrow: float = 1.6
-    alike: float = 0.6
+    alike: float = 0.7
 
 
 @dataclass(frozen=True)
