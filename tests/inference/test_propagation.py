@@ -184,7 +184,8 @@ def test_what_is_as_bright_as_the_surroundings_is_no_longer_the_object() -> None
     # It answers the ellipse in the box, whatever is there.
     prompter = Prompter(FakePromptModel(FakePromptNetwork()))
     truth = rod(8, 31, 30, 30, 9)
-    settings = WalkSettings(step_mm=1.0, margin_mm=0.0)
+    stop = StopSettings(stability=0.5)
+    settings = WalkSettings(step_mm=1.0, margin_mm=0.0, stop=stop)
     keys = [KeyPlane(1, 20, box(30, 30, 9))]
     found = list(propagate(prompter, pictures(truth), keys, settings=settings))
     ends = sorted((one.plane, one.fault) for one in found if one.how == "ended")

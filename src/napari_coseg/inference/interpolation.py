@@ -87,7 +87,8 @@ def _inside(mask: Mask, box: tuple[slice, ...]) -> tuple[slice, ...]:
 
 
 def _centre(mask: Mask) -> npt.NDArray[np.float64]:
-    return np.argwhere(mask.bits).mean(0) + mask.origin
+    centre: npt.NDArray[np.float64] = np.argwhere(mask.bits).mean(0) + mask.origin
+    return centre
 
 
 def _moved(mask: Mask, way: npt.NDArray[np.int_]) -> Mask:
@@ -106,5 +107,5 @@ def _signed_distance(
         tuple(slice(a, a + n) for a, n in zip(mask.origin - low, mask.bits.shape, strict=True))
     ] = mask.bits
     inside = ndimage.distance_transform_edt(bits, sides)
-    outside = ndimage.distance_transform_edt(~bits, sides)
-    return np.asarray(inside - outside, np.float64)
+    distance: npt.NDArray[np.float64] = inside - ndimage.distance_transform_edt(~bits, sides)
+    return distance
