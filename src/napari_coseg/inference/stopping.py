@@ -54,7 +54,7 @@ class StopSettings:
     shared: float = 0.6
     stability: float = 0.72
     regrow: float = 1.6
-    alike: float = 0.7
+    alike: float = 0.8
 
 
 @dataclass(frozen=True)
