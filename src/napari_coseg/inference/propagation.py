@@ -285,7 +285,9 @@ class _Walk:
             (label, self._prompt(fronts[label].mask if shape is None else shape))
             for label, shape in expected.items()
         ]
-        answers = self._planes.ask(plane, asked, [fronts[label].crop for label in labels], None)
+        # One object stays in its crop as long as it fits; several are put together anew.
+        crops = [fronts[label].crop if len(labels) == 1 else None for label in labels]
+        answers = self._planes.ask(plane, asked, crops)
         masks = {}
         for label, answer in answers.items():
             front, shape, mask = fronts[label], expected[label], answer.mask
