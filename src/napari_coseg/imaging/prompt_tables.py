@@ -13,7 +13,8 @@ import pandas as pd
 from napari_coseg.imaging.tables import check_labels, line_of, read_cells, read_numbers
 from napari_coseg.types import ClassTable, CosegError, Prompt
 
-#: Columns that the files must have. ``class`` and ``image`` may stand beside them.
+#: Columns that the files must have. ``class`` and ``image`` may stand beside them, and ``plane``
+#: where images are volumes.
 BOX_COLUMNS = ("label", "row0", "column0", "row1", "column1")
 POINT_COLUMNS = ("label", "row", "column", "positive")
 
@@ -24,9 +25,13 @@ _MOST_CLASSES = 254
 _WHOLE = re.compile(r"(\d+)\.0*")
 
 
+#: Image, label, plane.
+_Key = tuple[str, int, int | None]
+
+
 @dataclass(frozen=True)
 class PromptedObject:
-    """One object that is asked for.
+    """One object that is asked for, in a volume on one of its planes.
 
     Attributes
     ----------
@@ -36,11 +41,14 @@ class PromptedObject:
         Box, points, or both.
     class_id : int
         0 where none is given.
+    plane : int or None
+        Number of the plane from 0; None where the files name none.
     """
 
     label: int
     prompt: Prompt
     class_id: int = 0
+    plane: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,16 +70,14 @@ class PromptTable:
 
 @dataclass
 class _Draft:
-    """An object as far as it was read."""
+    """An object on a plane as far as it was read."""
 
-    origin: str
     box: tuple[float, float, float, float] | None = None
     points: list[tuple[float, float, bool]] = field(default_factory=list)
-    class_name: str = ""
 
 
 def read_prompts(boxes: Path | None = None, points: Path | None = None) -> PromptTable:
-    """Read boxes, points, or both; rows of one image and label make one object.
+    """Read boxes, points, or both; rows of one image, label and plane make one object.
 
     Parameters
     ----------
@@ -85,46 +91,53 @@ def read_prompts(boxes: Path | None = None, points: Path | None = None) -> Promp
     -------
     PromptTable
         A column ``class`` holds ids (whole numbers from 1; 0 or nothing for none) or names, which
-        are numbered as they first appear. A column ``image`` names the image of each row.
+        are numbered as they first appear. A column ``image`` names the image of each row, and
+        ``plane`` the plane of a volume: an object may have prompts on several, each of them a
+        `PromptedObject` with the label and class of the others.
 
     Raises
     ------
     CosegError
         If a file is missing or no such table, an object has two boxes or two classes, or one file
-        names images and the other does not.
+        names images or planes and the other does not.
     """
     if boxes is None and points is None:
         raise CosegError("Nothing to segment was named: give --boxes, --points or both.")
-    drafts: dict[tuple[str, int], _Draft] = {}
+    drafts: dict[_Key, _Draft] = {}
     tables = []
     for path, columns in ((boxes, BOX_COLUMNS), (points, POINT_COLUMNS)):
         if path is not None:
             what = "a table of boxes" if columns is BOX_COLUMNS else "a table of points"
             tables.append((path, read_cells(path, columns, what)))
-    if len({"image" in cells.columns for _, cells in tables}) > 1:
-        raise CosegError(
-            f"{boxes} and {points} do not go together: give both of them a column image, or none."
-        )
+    for name in ("image", "plane"):
+        if len({name in cells.columns for _, cells in tables}) > 1:
+            raise CosegError(
+                f"{boxes} and {points} do not go together: give both of them a column {name}, or "
+                "none."
+            )
+    named: dict[tuple[str, int], str] = {}
     for path, cells in tables:
-        for key, draft in _rows(path, cells, drafts):
+        for key, draft in _rows(path, cells, drafts, named):
             drafts[key] = draft
     if not drafts:
-        named = " and ".join(str(path) for path, _ in tables)
-        raise CosegError(f"{named} {'has' if len(tables) == 1 else 'have'} no row: add some.")
-    numbers, classes = _classes([draft.class_name for draft in drafts.values()])
+        listed = " and ".join(str(path) for path, _ in tables)
+        raise CosegError(f"{listed} {'has' if len(tables) == 1 else 'have'} no row: add some.")
+    numbers, classes = _classes([named.get((image, label), "") for image, label, _ in drafts])
     objects: dict[str, list[PromptedObject]] = {}
-    for (image, label), draft in drafts.items():
+    for (image, label, plane), draft in drafts.items():
         prompt = Prompt(draft.box, tuple(draft.points))
-        objects.setdefault(image, []).append(
-            PromptedObject(label, prompt, numbers[draft.class_name])
-        )
+        class_id = numbers[named.get((image, label), "")]
+        objects.setdefault(image, []).append(PromptedObject(label, prompt, class_id, plane))
     return PromptTable(objects, classes)
 
 
 def _rows(
-    path: Path, cells: pd.DataFrame, drafts: dict[tuple[str, int], _Draft]
-) -> Iterator[tuple[tuple[str, int], _Draft]]:
-    """Yield each row's object with the row added to it."""
+    path: Path,
+    cells: pd.DataFrame,
+    drafts: dict[_Key, _Draft],
+    named: dict[tuple[str, int], str],
+) -> Iterator[tuple[_Key, _Draft]]:
+    """Yield each row's object with the row added to it; its class is noted beside."""
     labels = read_numbers(path, cells["label"], whole=True)
     check_labels(path, labels)
     boxes = "row0" in cells.columns and set(BOX_COLUMNS) <= set(cells.columns)
@@ -132,23 +145,26 @@ def _rows(
     numbers = np.stack([_filled(path, cells[name]) for name in names], 1).tolist()
     signs = None if boxes else _signs(path, cells["positive"])
     none = [""] * len(cells)
+    planes: list[int | None] = [None] * len(cells)
+    if "plane" in cells.columns:
+        planes = [*map(int, read_numbers(path, cells["plane"], whole=True))]
     images = cells["image"].str.strip().tolist() if "image" in cells.columns else none
     kinds = _kinds(cells["class"]) if "class" in cells.columns else none
     for row, label in enumerate(labels.tolist()):
-        key = (images[row], int(label))
-        draft = drafts.get(key) or _Draft(str(path))
-        if kinds[row]:
-            if draft.class_name not in ("", kinds[row]):
-                raise CosegError(
-                    f"{path} calls label {label} {kinds[row]!r} in line {line_of(cells, row)}, and "
-                    f"{draft.class_name!r} before: an object has one class."
-                )
-            draft.class_name = kinds[row]
+        one, plane = (images[row], int(label)), planes[row]
+        key = (*one, plane)
+        draft = drafts.get(key) or _Draft()
+        if kinds[row] and named.setdefault(one, kinds[row]) != kinds[row]:
+            raise CosegError(
+                f"{path} calls label {label} {kinds[row]!r} in line {line_of(cells, row)}, and "
+                f"{named[one]!r} before: an object has one class."
+            )
         if signs is not None:
             draft.points.append((numbers[row][0], numbers[row][1], signs[row]))
         elif draft.box is not None:
+            on = "" if plane is None else f" on plane {plane}"
             raise CosegError(
-                f"{path} has a second box of label {label} in line {line_of(cells, row)}: an "
+                f"{path} has a second box of label {label}{on} in line {line_of(cells, row)}: an "
                 "object has one box; give the other one another label."
             )
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from napari_coseg.imaging.prompt_tables import PromptedObject, PromptTable
@@ -66,6 +66,43 @@ def assign(
         listed = ", ".join(unknown[:3])
         raise CosegError(f"None of the images is one that the tables name ({listed}).")
     return objects, asked, unknown
+
+
+def are_volumes(jobs: Sequence[Job], objects: Mapping[str, Sequence[PromptedObject]]) -> bool:
+    """Whether prompts are on volumes; False for pictures.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        At least one.
+    objects : mapping of str
+        By the name of the job.
+
+    Raises
+    ------
+    CosegError
+        If there are both, a prompt in a volume has no plane, or one on a picture has.
+    """
+    volumes = [job for job in jobs if job.volume]
+    pictures = [job for job in jobs if not job.volume]
+    if volumes and pictures:
+        raise CosegError(
+            f"{volumes[0].path} is a volume and {pictures[0].path} a picture: prompt them one "
+            "after the other."
+        )
+    for job in jobs:
+        for one in objects[job.name]:
+            if job.volume and one.plane is None:
+                raise CosegError(
+                    f"{job.path} is a volume, and the tables do not say on which of its planes the "
+                    "prompts are: give them a column plane, counted from 0."
+                )
+            if not job.volume and one.plane is not None:
+                raise CosegError(
+                    f"{job.path} is a picture, and the tables have a column plane: leave it out, "
+                    "or name a volume."
+                )
+    return bool(volumes)
 
 
 def _is_called(job: Job, name: str) -> bool:

@@ -252,3 +252,24 @@ def _between(
 
 def _inside(box: Box, row: float, column: float) -> bool:
     return box[0] <= row + 0.5 <= box[2] and box[1] <= column + 0.5 <= box[3]
+
+
+def logits_within(logits: Logits, crop: Box, window: tuple[slice, slice]) -> Logits:
+    """Return the logits of an image's pixels, interpolated bilinearly.
+
+    Parameters
+    ----------
+    logits : ndarray of float32, (cells, cells)
+    crop : tuple of float
+    window : tuple of slice
+        Rows and columns of the image, with first and last. Beyond the crop, its edge goes on.
+
+    Returns
+    -------
+    ndarray of float32, (rows, columns)
+    """
+    step = (crop[2] - crop[0]) / len(logits)
+    rows, columns = window
+    down = _places(rows.start, rows.stop, crop[0], step, len(logits))
+    across = _places(columns.start, columns.stop, crop[1], step, len(logits))
+    return _between(_between(logits, *down).T, *across).T

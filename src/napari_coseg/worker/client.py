@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import zmq
 
 from napari_coseg.imaging.source import ImageSource
+from napari_coseg.imaging.volume_pictures import VolumePictures
+from napari_coseg.inference.key_planes import KeyPlane
 from napari_coseg.types import CosegError, Prompt
 from napari_coseg.worker.launcher import LocalHost, RemoteHost
 from napari_coseg.worker.line import Line
 from napari_coseg.worker.outbox import Outbox
 from napari_coseg.worker.pending import Handlers, Pending
 from napari_coseg.worker.prompting import MOST_LEVELS, Crop, PromptRequest, prompt_bodies
+from napari_coseg.worker.propagating import StackSource, key_masks, propagate_body
 from napari_coseg.worker.protocol import Message, ProtocolError
 from napari_coseg.worker.requests import SegmentRequest, check_body
 
@@ -161,6 +164,53 @@ class Client:
         masks = [prompt.mask for prompt in prompts]
         heard = handlers or Handlers()
         return self._ask(Pending("prompt", wanted.model_dump(), source, heard, masks=masks))
+
+    def propagate(
+        self,
+        pictures: VolumePictures,
+        keys: Sequence[KeyPlane],
+        *,
+        model: str,
+        device: str = "auto",
+        content: str = "",
+        reach: Mapping[int, tuple[int, int]] | None = None,
+        hint: float | None = None,
+        handlers: Handlers | None = None,
+    ) -> Pending:
+        """Follow objects through a volume from the planes that they are prompted on.
+
+        Parameters
+        ----------
+        pictures : VolumePictures
+            Read plane by plane, in threads of the client, where the host needs them.
+        keys : sequence of KeyPlane
+        model, device : str
+            As in `LoadRequest`.
+        content : str
+            Names the voxels with their window; see `PropagateRequest`.
+        reach : mapping of int, optional
+            By label the first plane and the one after the last; see
+            `napari_coseg.inference.propagation.propagate`.
+        hint : float, optional
+            Length in pixels of objects that are clicked on.
+        handlers : Handlers, optional
+            Its `plane` hears of each plane as soon as it is done. After a notice that work starts
+            again, planes come anew.
+
+        Returns
+        -------
+        Pending
+            Its `future` ends with the list of all `PlaneMask`.
+
+        Raises
+        ------
+        ProtocolError
+            If a number is not finite, or there is too much of something.
+        """
+        more = {"model": model, "device": device, "content": content, "hint": hint}
+        body = propagate_body(pictures, keys, reach, **more)
+        heard, masks = handlers or Handlers(), key_masks(keys)
+        return self._ask(Pending("propagate", body, StackSource(pictures), heard, masks=masks))
 
     def cancel(self, pending: Pending) -> None:
         """End a request: its future is cancelled at once, and nothing more is heard of it."""

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 import napari_coseg
+from napari_coseg.inference.key_planes import KeyPlane
 from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, Prompt
 from napari_coseg.weights.listing import prompt_models, segment_models, to_message
 from napari_coseg.worker.job import Job, Stopped
 from napari_coseg.worker.kept_models import KeptModels, trim
 from napari_coseg.worker.prompting import PromptRequest, answer_of, read_prompts
+from napari_coseg.worker.propagating import PropagateRequest, plane_message, read_keys
 from napari_coseg.worker.requests import LoadRequest, SegmentRequest, check_body
 
 #: Seconds between two messages of progress at least.
@@ -48,6 +50,7 @@ class Engine:
             "load": self._load,
             "segment": self._segment,
             "prompt": self._prompt,
+            "propagate": self._propagate,
         }
         self._urgent: Callable[[], Job | None] = lambda: None
         self._thread: int | None = None
@@ -169,6 +172,43 @@ class Engine:
         seconds = time.perf_counter() - started
         facts = {"device": str(prompter.device), "batch": prompter.batch}
         job.send("result", *answer_of(found, seconds, **facts))
+
+    def _propagate(self, job: Job) -> None:
+        from napari_coseg.inference.stream import Cancelled
+
+        wanted, keys = read_keys(job.message)
+        try:
+            self._or_on_cpu(job, wanted.device, lambda at: self._walk(job, wanted, keys, at))
+        except Cancelled:
+            raise Stopped("The work was cancelled.") from None
+
+    def _walk(
+        self, job: Job, wanted: PropagateRequest, keys: Sequence[KeyPlane], device: str
+    ) -> None:
+        from napari_coseg.inference.propagation import propagate
+        from napari_coseg.worker.sources import PulledPictures
+
+        started = time.perf_counter()
+        job.ready = False
+        there = wanted.model_copy(update={"device": device})
+        prompter = self._models.get(there, "syncsam").prompter
+        job.ready = True
+        sent = 0
+        for found in propagate(
+            prompter,
+            PulledPictures(job, wanted),
+            keys,
+            name=f"{job.client.hex()} {wanted.content}" if wanted.content else "",
+            reach={one.label: (one.first, one.end) for one in wanted.reach},
+            hint=wanted.hint,
+            cancel=job.stopped,
+        ):
+            job.send("plane", *plane_message(found))
+            sent += 1
+            # A person who clicks meanwhile does not wait for the end.
+            self._serve_urgent()
+        seconds = round(time.perf_counter() - started, 4)
+        job.send("result", {"planes": sent, "device": str(prompter.device), "seconds": seconds})
 
     def _or_on_cpu(self, job: Job, device: str, work: Callable[[str], None]) -> bool:
         """Work on a device; where its memory does not suffice on the CPU, and return so.

@@ -17,8 +17,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_coseg.imaging.source import ImageSource
+from napari_coseg.inference.key_planes import PlaneMask
 from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, Mask, PanopticResult
 from napari_coseg.worker.prompting import prompt_message, read_answers
+from napari_coseg.worker.propagating import propagate_message, read_plane
 from napari_coseg.worker.protocol import MAX_ARRAY, Message, ProtocolError
 
 _log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ class Handlers:
     block : callable
         With the task ("regions", "instances"), the first row and column, and the labels of a
         window that has just been finished. Object ids are provisional: the result has others.
+    plane : callable
+        With a `PlaneMask`, as soon as an object has come to a plane; of ``propagate``.
     notice : callable
         With a sentence that a person should read.
     """
@@ -43,6 +47,7 @@ class Handlers:
     block: Callable[[str, tuple[int, int], npt.NDArray[Any]], None] = lambda task, place, labels: (
         None
     )
+    plane: Callable[[PlaneMask], None] = lambda found: None
     notice: Callable[[str], None] = lambda sentence: None
 
 
@@ -61,10 +66,11 @@ class Pending:
     handlers : Handlers
         Who hears of it.
     masks : sequence of Mask or None
-        What the objects of ``prompt`` are taken for so far.
+        What the objects of ``prompt`` are taken for so far, or those of ``propagate`` on their key
+        planes.
     future : Future
-        Its end: a `PanopticResult` for ``segment``, a list of `PromptAnswer` for ``prompt``, else
-        the body of the result.
+        Its end: a `PanopticResult` for ``segment``, a list of `PromptAnswer` for ``prompt``, a
+        list of `PlaneMask` for ``propagate``, else the body of the result.
     id : str
         New for each try, so that a late word of a dead host is not taken for one of the next.
     tries : int
@@ -88,6 +94,7 @@ class Pending:
     cancelled: float = math.inf
     deadline: float | None = None
     assembly: Assembly | None = None
+    planes: list[PlaneMask] = field(default_factory=list)
 
     def message(self) -> Message:
         """Return the request as it goes to a host."""
@@ -97,6 +104,9 @@ class Pending:
             self.assembly = Assembly(self.source.shape)
         if self.kind == "prompt":
             return prompt_message(self.id, dict(self.body), self.masks)
+        if self.kind == "propagate":
+            self.planes = []
+            return propagate_message(self.id, dict(self.body), self.masks)
         return Message(self.kind, self.id, dict(self.body))
 
     def again(self) -> None:
@@ -118,11 +128,17 @@ class Pending:
             if message.kind == "progress":
                 heard = partial(self.handlers.progress, int(body["done"]), int(body["total"]))
             elif message.kind == "notice":
+                if body.get("restart"):
+                    self.planes = []
                 if body.get("restart") and self.assembly is not None:
                     assert self.source is not None
                     # What has come so far is of a try that was given up.
                     self.assembly = Assembly(self.source.shape)
                 heard = partial(self.handlers.notice, str(body["message"]))
+            elif message.kind == "plane" and self.kind == "propagate":
+                found = read_plane(message)
+                self.planes.append(found)
+                heard = partial(self.handlers.plane, found)
             elif message.kind == "block" and self.assembly is not None:
                 heard = partial(self.handlers.block, *self.assembly.put(message))
         except (KeyError, TypeError, ValueError) as error:
@@ -132,6 +148,11 @@ class Pending:
         except Exception:
             # A dock that fails, or has gone, must not take the connection with it.
             _log.exception("Somebody who hears of a request failed.")
+
+    def _walked(self, message: Message) -> list[PlaneMask]:
+        if message.body["planes"] != len(self.planes):
+            raise ProtocolError("The model worker has lost some planes on the way.")
+        return list(self.planes)
 
     def pixels(self, message: Message) -> Message:
         """Answer a pull; a source that cannot be read is told to the host, which gives up."""
@@ -163,6 +184,8 @@ class Pending:
                 value = self.assembly.result(message)
             elif self.kind == "prompt":
                 value = read_answers(message)
+            elif self.kind == "propagate":
+                value = self._walked(message)
         except MemoryError:
             self.fail(CosegError("There is too little memory for the result: take a part of it."))
         except Exception as error:

@@ -107,7 +107,7 @@ class PromptAnswer:
 def prompt_message(request: str, body: Mapping[str, Any], masks: Sequence[Mask | None]) -> Message:
     """Return a request with the masks of its prompts."""
     given = [mask for mask in masks if mask is not None]
-    return Message("prompt", request, body, {"masks": _packed(given)} if given else {})
+    return Message("prompt", request, body, {"masks": pack_masks(given)} if given else {})
 
 
 def prompt_bodies(
@@ -119,7 +119,7 @@ def prompt_bodies(
         {
             "box": prompt.box,
             "points": [(float(r), float(c), bool(on)) for r, c, on in prompt.points],
-            "mask": None if prompt.mask is None else _place(prompt.mask),
+            "mask": None if prompt.mask is None else place_of(prompt.mask),
             "crop": crop,
         }
         for prompt, crop in zip(prompts, kept, strict=True)
@@ -136,7 +136,7 @@ def read_prompts(message: Message) -> tuple[PromptRequest, list[Prompt]]:
     """
     wanted = check_body(PromptRequest, dict(message.body))
     places = [body.mask for body in wanted.prompts if body.mask is not None]
-    masks = iter(_unpacked(places, message.arrays.get("masks")))
+    masks = iter(unpack_masks(places, message.arrays.get("masks")))
     prompts = [
         Prompt(body.box, body.points, None if body.mask is None else next(masks))
         for body in wanted.prompts
@@ -164,7 +164,7 @@ def answer_of(
         "seconds": round(seconds, 4),
         "masks": [
             {
-                **_place(one.mask),
+                **place_of(one.mask),
                 "stability": round(float(one.stability), 4),
                 "crop": [float(v) for v in one.crop],
                 "touches_border": bool(one.touches_border),
@@ -172,7 +172,7 @@ def answer_of(
             for one in listed
         ],
     }
-    return body, {"masks": _packed([one.mask for one in listed])}
+    return body, {"masks": pack_masks([one.mask for one in listed])}
 
 
 def read_answers(message: Message) -> list[PromptAnswer]:
@@ -186,7 +186,7 @@ def read_answers(message: Message) -> list[PromptAnswer]:
     try:
         rows, device = list(message.body["masks"]), str(message.body.get("device", ""))
         places = [MaskPlace(origin=row["origin"], shape=row["shape"]) for row in rows]
-        masks = _unpacked(places, message.arrays.get("masks"))
+        masks = unpack_masks(places, message.arrays.get("masks"))
         return [
             PromptAnswer(
                 mask,
@@ -201,16 +201,25 @@ def read_answers(message: Message) -> list[PromptAnswer]:
         raise ProtocolError(f"The model worker sent a faulty mask: {error}.") from error
 
 
-def _place(mask: Mask) -> dict[str, Any]:
+def place_of(mask: Mask) -> dict[str, Any]:
+    """Return where a mask's bits belong, as `MaskPlace` holds it."""
     return {"origin": [int(v) for v in mask.origin], "shape": list(mask.bits.shape)}
 
 
-def _packed(masks: Sequence[Mask]) -> npt.NDArray[np.uint8]:
+def pack_masks(masks: Sequence[Mask]) -> npt.NDArray[np.uint8]:
+    """Return the bits of masks one after the other, each in whole bytes."""
     parts = [np.packbits(mask.bits) for mask in masks]
     return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
 
 
-def _unpacked(places: Sequence[MaskPlace], packed: npt.NDArray[Any] | None) -> list[Mask]:
+def unpack_masks(places: Sequence[MaskPlace], packed: npt.NDArray[Any] | None) -> list[Mask]:
+    """Return masks from their bits.
+
+    Raises
+    ------
+    ProtocolError
+        If there are more or fewer bits than the places say.
+    """
     lengths = [math.prod(place.shape) for place in places]
     sizes = [-(-length // 8) for length in lengths]
     given = 0 if packed is None else packed.size

@@ -27,7 +27,7 @@ from napari_coseg.types import CosegError
 from napari_coseg.worker.shelf import Shelf, ShelfReader
 
 #: Version of the protocol: both sides must speak the same.
-VERSION = 4
+VERSION = 5
 #: Largest header, in bytes.
 MAX_HEADER = 4 << 20
 #: Most bytes of memory of a message's arrays together.
@@ -37,13 +37,36 @@ MAX_ARRAYS = 32
 
 #: What a client may ask. ``pixels`` answers a host's ``pull``.
 REQUESTS = frozenset(
-    {"hello", "ping", "describe", "load", "segment", "prompt", "cancel", "pixels", "shutdown"}
+    {
+        "hello",
+        "ping",
+        "describe",
+        "load",
+        "segment",
+        "prompt",
+        "propagate",
+        "cancel",
+        "pixels",
+        "shutdown",
+    }
 )
 #: Requests whose messages carry arrays.
-WITH_ARRAYS = frozenset({"pixels", "prompt"})
+WITH_ARRAYS = frozenset({"pixels", "prompt", "propagate"})
 #: What a host may say. ``read`` gives blocks of shared memory back.
 REPLIES = frozenset(
-    {"welcome", "pong", "progress", "pull", "read", "block", "notice", "result", "error", "need"}
+    {
+        "welcome",
+        "pong",
+        "progress",
+        "pull",
+        "read",
+        "block",
+        "plane",
+        "notice",
+        "result",
+        "error",
+        "need",
+    }
 )
 
 _DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<i8", "<f4", "<f8"})

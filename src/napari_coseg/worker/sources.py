@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_coseg.imaging.source import ImageSource
+from napari_coseg.imaging.source import ArraySource, ImageSource
 from napari_coseg.inference.canvas import Canvas, Index, Window
 from napari_coseg.worker.job import Job
+from napari_coseg.worker.propagating import PropagateRequest
 from napari_coseg.worker.protocol import smallest
 
 
@@ -66,6 +67,29 @@ class PulledSource(ImageSource):
         pixels = self._job.pull(row0, column0, row1, column1, self._level)
         # Sources give arrays that may be written to.
         return pixels if pixels.flags.writeable else pixels.copy()
+
+
+class PulledPictures:
+    """The planes of a volume, each of which the client sends when it is asked for.
+
+    Parameters
+    ----------
+    job : Job
+        The request.
+    wanted : PropagateRequest
+        What is said of the volume.
+    """
+
+    def __init__(self, job: Job, wanted: PropagateRequest) -> None:
+        self._job = job
+        self.count = wanted.planes
+        self.shape = wanted.shape
+        self.spacing = wanted.spacing
+        self.axis = wanted.axis
+
+    def picture(self, plane: int) -> ArraySource:
+        """Return a plane."""
+        return ArraySource(self._job.pull(0, 0, *self.shape, plane), name=f"plane {plane}")
 
 
 class SentCanvas:
