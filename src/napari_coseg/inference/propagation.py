@@ -290,22 +290,23 @@ class _Walk:
         answers = self._planes.ask(plane, asked, crops)
         masks = {}
         for label, answer in answers.items():
-            front, shape, mask = fronts[label], expected[label], answer.mask
-            fits = self._fits(front, plane, mask, answer.stability, shape)
+            front, shape, found = fronts[label], expected[label], answer.mask
+            fits = self._fits(front, plane, found, answer.stability, shape)
             if not fits and shape is None and front.fault in self._settings.trim:
                 # The network may have taken the object for larger than it is.
                 fault = front.fault
-                mask = front.look.trimmed(self._planes.grey(plane), mask, front.mask)
-                fits = self._fits(front, plane, mask, answer.stability, shape)
+                found = front.look.trimmed(self._planes.grey(plane), found, front.mask)
+                fits = self._fits(front, plane, found, answer.stability, shape)
                 front.fault = "" if fits else fault
             if fits:
-                masks[label] = mask
+                masks[label] = found
         before = {label: fronts[label].mask for label in labels}
         self._planes.share_out(plane, masks, answers, before)
         out = []
         for label in labels:
             front, answer, shape = fronts[label], answers[label], expected[label]
-            mask, sure = masks.get(label), answer.stability
+            mask: Mask | None = masks.get(label)
+            sure = answer.stability
             how: How = "followed"
             if mask is not None and not self._fits(front, plane, mask, sure, shape):
                 mask = None
