@@ -43,7 +43,7 @@ def molar(volume: Labels, label: int, top: int, column: float, *, up: bool) -> N
                 drawn = oval(volume.shape[1:], 20, column + 5 * side, 4 + step / 8, 3)
                 volume[plane][drawn] = label
         else:
-            part = min(1.0, 0.55 + 0.1 * (36 - step))
+            part = min(1.0, 0.4 + 0.12 * (36 - step))
             volume[plane][oval(volume.shape[1:], 20, column, 9 * part, 9 * part)] = label
 
 

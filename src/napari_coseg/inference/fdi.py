@@ -20,7 +20,7 @@ from scipy.special import logsumexp
 from napari_coseg.datasets.synthetic_sites import tooth_widths
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.inference.jaw_votes import UInt8, jaw_of_objects
-from napari_coseg.inference.volume_sections import Bool, Float, Int32
+from napari_coseg.inference.volume_sections import Bool, Float, Int32, Int64
 
 FDI_COLUMNS = ("label", "jaw", "fdi", "fdi_confidence")
 
@@ -151,7 +151,9 @@ def _lay_out(rows: list[Float]) -> list[_Arch]:
             cost = (shift / 6) ** 2 + (turn / np.deg2rad(6)) ** 2
             arches = []
             for row in rows:
-                terms, misfit = _fit(*_polar(row, origin, float(turn)), typical)
+                terms, misfit = _fit(
+                    *_polar(row, origin, float(turn)), np.asarray(typical, np.float64)
+                )
                 cost += misfit
                 arches.append((origin, float(turn), terms))
             if best is None or cost < best[0]:
@@ -163,18 +165,19 @@ def _lay_out(rows: list[Float]) -> list[_Arch]:
 def _fit(angle: Float, radius: Float, typical: Float) -> tuple[Float, float]:
     """Robust fit of the radius by angle, held by an average arch; and the misfit."""
     basis, stiff = _basis(angle), np.diag([0.02, 0.02, 0.05, 0.2, 0.4])
-    weight, terms = np.ones(len(angle)), typical
+    weight: Float = np.ones(len(angle))
+    terms = typical
     for _ in range(4):
         left = basis.T @ (weight[:, None] * basis) + stiff
         terms = np.linalg.solve(left, basis.T @ (weight * radius) + stiff @ typical)
         off = np.abs(radius - basis @ terms)
-        weight = 1 / np.maximum(1, off / 1.0) ** 2
+        weight = np.asarray(1 / np.maximum(1, off) ** 2, np.float64)
     off = radius - basis @ terms
     pull = terms - typical
     return terms, float(np.log1p(off**2).sum() + 0.1 * (pull @ stiff @ pull))
 
 
-def _number(crowns: Float, arch: _Arch, upper: bool) -> tuple[npt.NDArray[np.int64], Float]:
+def _number(crowns: Float, arch: _Arch, upper: bool) -> tuple[Int64, Float]:
     """FDI number and confidence of each tooth of a jaw."""
     along, outwards, heading = arch.coordinates(crowns[:, :2])
     breadth, depth = _sides(crowns[:, 2:], heading)

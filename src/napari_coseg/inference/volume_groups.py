@@ -65,8 +65,9 @@ class _Groups:
         for own in np.split(order, np.cumsum(np.bincount(rows.row))[:-1]):
             first = int(sections.plane[own].min())
             self._first.append(first)
-            areas = np.bincount(sections.plane[own] - first, sections.area[own])
-            self._area.append(areas.astype(np.float64))
+            self._area.append(
+                np.bincount(sections.plane[own] - first, sections.area[own]).astype(np.float64)
+            )
         self._refused: list[tuple[int, int]] = []
         self._families: list[set[int]] = [set() for _ in range(count)]
         for number, meeting in enumerate(meetings(rows, settings)):
