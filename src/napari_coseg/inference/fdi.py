@@ -143,12 +143,12 @@ def _lay_out(rows: list[Float]) -> list[_Arch]:
         ),
         rcond=None,
     )
-    best: tuple[float, list[_Arch]] | None = None
+    best: tuple[float, list[tuple[Float, float, Float]]] | None = None
     for turn in np.deg2rad(np.arange(-10, 11, 2.0)):
         for shift in np.arange(-6, 6.1, 1.0):
             origin = np.array([left + shift * math.cos(turn), front + shift * math.sin(turn)])
             cost = (shift / 6) ** 2 + (turn / np.deg2rad(6)) ** 2
-            arches = []
+            arches: list[tuple[Float, float, Float]] = []
             for row in rows:
                 terms, misfit = _fit(
                     *_polar(row, origin, float(turn)), np.asarray(typical, np.float64)
@@ -156,19 +156,20 @@ def _lay_out(rows: list[Float]) -> list[_Arch]:
                 cost += misfit
                 arches.append((origin, float(turn), terms))
             if best is None or cost < best[0]:
-                best = (cost, arches)  # type: ignore[assignment]
+                best = (cost, arches)
     assert best is not None
-    return [_Arch(*arch) for arch in best[1]]  # type: ignore[misc]
+    return [_Arch(*arch) for arch in best[1]]
 
 
 def _fit(angle: Float, radius: Float, typical: Float) -> tuple[Float, float]:
     """Robust fit of the radius by angle, held by an average arch; and the misfit."""
     basis, stiff = _basis(angle), np.diag([0.02, 0.02, 0.05, 0.2, 0.4])
     weight: Float = np.ones(len(angle))
-    terms = typical
+    terms: Float = typical
     for _ in range(4):
         left = basis.T @ (weight[:, None] * basis) + stiff
-        terms = np.linalg.solve(left, basis.T @ (weight * radius) + stiff @ typical)
+        right = basis.T @ (weight * radius) + stiff @ typical
+        terms = np.asarray(np.linalg.solve(left, right), np.float64)
         off = np.abs(radius - basis @ terms)
         weight = np.asarray(1 / np.maximum(1, off) ** 2, np.float64)
     off = radius - basis @ terms
