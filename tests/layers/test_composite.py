@@ -307,3 +307,11 @@ def test_mixed_channels_have_levels_too() -> None:
     full = read_crop(source.levels[0], (0, 0, 512, 512), 128, (0, 0, 0))
     assert np.abs(crop.astype(int) - full).max() <= 60
     assert np.abs(crop.astype(int) - full).mean() < 1
+
+
+def test_grey_values_are_read_with_the_contrast_limits() -> None:
+    voxels = np.array([[[-1000, 0], [500, 3000]]], np.int16).repeat(2, 0)
+    layer = Image(voxels, contrast_limits=(-500, 1500), name="CT")
+    source = Composite.of_grey(layer).source((1,), 0, None, None)
+    expected = np.repeat(np.array([[0, 64], [128, 255]])[..., None], 3, 2)
+    np.testing.assert_allclose(source.read(0, 0, 2, 2), expected, atol=1)

@@ -6,6 +6,7 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 
@@ -184,8 +185,8 @@ def test_what_waits_for_a_layer_goes_into_no_other(
     dock.take("box")
     box(dock, qtbot, 2, 5, 12, 15)
     dock.drawing.commit()
-    # Of a size that does not lie on the image: the layer is refused.
-    mine.data = np.zeros((7, 9), np.uint16)
+    # Nothing can be drawn on what is computed when it is looked at: the layer is refused.
+    mine.data = da.zeros((60, 80), dtype=np.uint16)
     assert any("1 object" in words and "not kept" in words for words in told)
     gate.open()
     assert dock.desk.target is None

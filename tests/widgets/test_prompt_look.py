@@ -136,3 +136,26 @@ def test_an_image_that_moves_takes_what_is_drawn_along(
     rest(dock, qtbot)
     box(dock, qtbot, 30, 25, 40, 35)
     assert client.asked[-1][1]["content"] == now
+
+
+def test_a_volume_has_the_window_that_is_shown(
+    make_dock: Callable[[Any], PromptDock], make_napari_viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer()
+    voxels = np.full((3, 60, 80), -200, np.int16)
+    voxels[:, 20:30, 30:40] = 1400
+    layer = viewer.add_image(voxels, name="CT", contrast_limits=(-600, 1400))
+    dock = make_dock(viewer)
+    dock.take("box")
+
+    def seen() -> list[int]:
+        box(dock, qtbot, 14, 5, 24, 15)
+        dock.drawing.discard()
+        pending = client.asked[-1][2]
+        return [int(pending.source.read(row, 30, row + 1, 31)[0, 0, 0]) for row in (0, 25)]
+
+    # Soft tissue is not as black as air.
+    assert seen() == pytest.approx([51, 255], abs=1)
+    layer.contrast_limits = (-200, 3000)
+    rest(dock, qtbot)
+    assert seen() == pytest.approx([0, 127], abs=1)

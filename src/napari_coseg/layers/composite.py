@@ -211,6 +211,19 @@ class Composite(Stack):
         first = stacks[0]
         return cls(group.name, first.levels, False, first.mpp, first.channel, channels, stacks)
 
+    @classmethod
+    def of_grey(cls, layer: Any) -> Self:
+        """Look at a grey layer as it is shown: contrast limits and gamma say what is black, white.
+
+        Raises
+        ------
+        CosegError
+            If it is no image.
+        """
+        stack = Stack.of(layer)
+        channels = (Channel.of(layer, (1, 1, 1)),)
+        return cls(stack.name, stack.levels, False, stack.mpp, stack.channel, channels, (stack,))
+
     @property
     def axes(self) -> tuple[int, ...]:
         """Lengths of the axes other than rows and columns; that of mixed channels is one."""

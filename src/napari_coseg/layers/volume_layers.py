@@ -97,6 +97,16 @@ def show_window(layer: Any, window: str) -> None:
         layer.contrast_limits = automatic_window(layer.data[-1] if layer.multiscale else layer.data)
 
 
+def has_window(layer: Any) -> bool:
+    """Whether a layer's grey values mean little without its contrast limits.
+
+    So are a volume's, and all of which some are below 0: Hounsfield units begin at -1000.
+    """
+    if layer.rgb or np.dtype(layer.dtype) == np.uint8:
+        return False
+    return VOLUME in layer.metadata or float(layer.contrast_limits[0]) < 0
+
+
 def geometry(volume: Volume) -> dict[str, Any]:
     """Attributes that give a layer the size of a volume, and keep its grid."""
     return {

@@ -15,7 +15,7 @@ from napari_coseg.annotation.identity import ImageIdentity, identify
 from napari_coseg.annotation.places import SUFFIX, Place, journal_place
 from napari_coseg.imaging.source import ImageSource
 from napari_coseg.layers.areas import plane_index
-from napari_coseg.layers.composite import can_mix, same_look
+from napari_coseg.layers.composite import Composite, can_mix, same_look
 from napari_coseg.layers.crowds import PICTURE
 from napari_coseg.layers.drawing import objects_layer, too_many_axes
 from napari_coseg.layers.placing import place_of
@@ -23,6 +23,7 @@ from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.preview import PREVIEW_ROLE
 from napari_coseg.layers.results import role_of
 from napari_coseg.layers.sheet import Alignment
+from napari_coseg.layers.volume_layers import has_window
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.planning import stack_of
 from napari_coseg.widgets.prompt_target import Target, journal_of
@@ -299,7 +300,7 @@ def _finest(layer: Any) -> Any:
 
 
 def _stack_of(choice: Any) -> Stack:
-    """Return a choice as pixels; channels are mixed.
+    """Return a choice as pixels; channels are mixed, and volumes have the window that is shown.
 
     Raises
     ------
@@ -307,6 +308,8 @@ def _stack_of(choice: Any) -> Stack:
         If it is no image, or its pixels are not square.
     """
     stack = stack_of(choice, mix=False)
-    if can_mix(stack) and not hasattr(choice, "layers"):
-        stack = stack_of(choice, mix=True)
-    return stack
+    if hasattr(choice, "layers"):
+        return stack
+    if can_mix(stack):
+        return stack_of(choice, mix=True)
+    return Composite.of_grey(choice) if has_window(choice) else stack
