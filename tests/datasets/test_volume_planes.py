@@ -266,3 +266,15 @@ def test_a_picture_has_no_planes_beside_it(tmp_path: Path) -> None:
     data = FolderDataset(about(tmp_path))
     with pytest.raises(CosegError, match=r"a\.png is no volume"):
         data.read(data.items[0], (-1.0, 0.0, 1.0))
+
+
+def test_what_is_no_number_is_black(tmp_path: Path) -> None:
+    array = volume().astype(np.float32)
+    array[2, 6, 9] = np.nan
+    array[2, 6, 10] = np.inf
+    write(tmp_path / "images" / "a.nii.gz", array)
+    data = FolderDataset(about(tmp_path))
+    picture = data.read(data.items[2], (-1.0, 0.0, 1.0)).image
+    assert picture[6, 9].max() == picture[6, 10].max() == picture.min()
+    # The window is that of the other voxels.
+    assert picture[6, 11, 1] > 100

@@ -56,6 +56,21 @@ def test_teeth_have_their_jaw_and_their_number(mouth: SyntheticCbct) -> None:
     assert found["fdi_confidence"].between(0, 1).all()
 
 
+def test_pieces_do_not_take_the_numbers_of_a_jaw(mouth: SyntheticCbct) -> None:
+    before = propose_fdi(mouth.instances, mouth.regions, mouth.grid, 1, 2)
+    instances = mouth.instances.copy()
+    last = int(instances.max())
+    # Crumbs beside teeth, so that a jaw has more objects than places.
+    for number, label in enumerate(range(1, last + 1), last + 1):
+        plane, row, column = (int(np.median(axis)) for axis in np.nonzero(instances == label))
+        instances[plane : plane + 2, row : row + 2, column : column + 2] = number
+    found = propose_fdi(instances, mouth.regions, mouth.grid, 1, 2)
+    assert (before["fdi"] > 0).mean() > 0.9
+    teeth = found["label"] <= last
+    same = found.loc[teeth, "fdi"].to_numpy() == before["fdi"].to_numpy()
+    assert same.mean() > 0.8
+
+
 def test_the_way_the_planes_run_does_not_matter(mouth: SyntheticCbct) -> None:
     straight = propose_fdi(mouth.instances, mouth.regions, mouth.grid, 1, 2)
     # Sagittal planes from left to right, and rows from foot to head.

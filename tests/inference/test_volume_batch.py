@@ -101,6 +101,10 @@ def test_series_volumes_and_folders_of_them(tmp_path: Path) -> None:
     read_label_volume(out / "one_instances.nii.gz", series.grid)
     again = run(out, tmp_path / "cases", tmp_path / "files")
     assert set(outcomes(again).values()) == {"skipped"}
+    # What a desktop leaves in folders is no part of it.
+    (tmp_path / "cases" / "one" / ".DS_Store").write_bytes(b"Bud1")
+    again = run(out, tmp_path / "cases", tmp_path / "files")
+    assert set(outcomes(again).values()) == {"skipped"}
     # A plane that is gone makes another volume.
     next((tmp_path / "cases" / "one").iterdir()).unlink()
     with pytest.raises(CosegError, match="of another image"):
@@ -114,6 +118,13 @@ def test_a_picture_of_a_series_stands_for_it(tmp_path: Path) -> None:
     assert open_volume(first).voxels.shape == VOXELS.shape
     assert label_suffix(first) == ".nii.gz"
     assert len(list(input_files(first))) == len(VOXELS)
+
+
+def test_a_picture_beside_a_series_is_not_taken_for_it(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "scan", VOXELS)
+    Image.new("RGB", (8, 8)).save(tmp_path / "scan" / "preview.jpg")
+    with pytest.raises(CosegError, match="pictures and a DICOM series"):
+        find_jobs([tmp_path / "scan"], tmp_path / "out", volumes=True)
 
 
 def test_bad_volumes_do_not_stop_the_others(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from napari_coseg.imaging.planes import plane_picture
 from napari_coseg.imaging.volume_grid import VolumeGrid, sides
+from napari_coseg.imaging.volume_headers import read_facts
 from napari_coseg.imaging.volumes import as_ids, read_grid, read_info, read_voxels
+from napari_coseg.imaging.voxel_faults import repaired
 from napari_coseg.imaging.windows import automatic_window
 from napari_coseg.types import CosegError
 
@@ -113,10 +115,19 @@ def _read(path: Path) -> _Read:
     array = read_voxels(path)
     grid = read_grid(path)
     if np.issubdtype(array.dtype, np.floating):
-        array = np.nan_to_num(array)
+        # As where a whole volume is read: what is no number is as dark as anything.
+        array, _ = repaired(path, array, read_facts(path))
     # Mapped from a file that has no name, or loses it, and goes with the mapping: memory holds
-    # what is looked at, and processes that load samples share it.
-    with TemporaryFile() as file:
-        mapped: npt.NDArray[Any] = np.memmap(file, array.dtype, "w+", shape=array.shape)
-    mapped[...] = array
+    # what is looked at.
+    try:
+        with TemporaryFile() as file:
+            # Written, and not only mapped: where the disk is full that is an error, and no crash.
+            array.tofile(file)
+            file.flush()
+            mapped: npt.NDArray[Any] = np.memmap(file, array.dtype, "c", shape=array.shape)
+    except OSError as error:
+        raise CosegError(
+            f"{path} cannot be unpacked into a temporary file ({error.strerror or error}): make "
+            "room on that disk, or set TMPDIR to a larger one."
+        ) from error
     return mapped, automatic_window(array), grid

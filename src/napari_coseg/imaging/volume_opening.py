@@ -70,12 +70,11 @@ def label_suffix(path: Path) -> str:
 def input_files(path: Path) -> Iterator[Path]:
     """Yield the files that an image or volume is read from, in a fixed order.
 
-    A folder's are all in it, at any depth; a header's are itself and the file of its voxels.
+    A folder's are the DICOM pictures in it, at any depth; a header's are itself and the file of
+    its voxels.
     """
     if path.is_dir():
-        for root, folders, names in os.walk(path):
-            folders.sort()
-            yield from (Path(root, name) for name in sorted(names))
+        yield from dicom_files(path)
         return
     yield path
     if is_volume(path):

@@ -39,6 +39,10 @@ _MISSING, _THIRD = -2.5, -0.8
 _LEAST = 0.3
 #: Neighbours that are further from the arch than this are impacted: they find a place at last.
 _OFF = 4.5
+#: Teeth of a jaw.
+_PLACES = 16
+#: mm² of a crown from above: what is smaller is a piece, and has no place in a row.
+_CROWN = 10.0
 
 
 def propose_fdi(
@@ -182,7 +186,12 @@ def _number(crowns: Float, arch: _Arch, upper: bool) -> tuple[Int64, Float]:
     along, outwards, heading = arch.coordinates(crowns[:, :2])
     breadth, depth = _sides(crowns[:, 2:], heading)
     order = np.argsort(along, kind="stable")
-    on_arch = order[np.abs(outwards[order]) <= _OFF]
+    whole = breadth * depth >= _CROWN
+    on_arch = order[(np.abs(outwards[order]) <= _OFF) & whole[order]]
+    if len(on_arch) > _PLACES:
+        # More than a jaw has places for: the smallest are pieces of something.
+        largest = np.argsort(-(breadth * depth)[on_arch], kind="stable")[:_PLACES]
+        on_arch = on_arch[np.sort(largest)]
     width = tooth_widths(upper)
     # Places from the patient's right to the left: 8 .. 1, 1 .. 8.
     sites = [*range(8, 0, -1), *range(1, 9)]

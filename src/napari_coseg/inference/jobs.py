@@ -124,6 +124,10 @@ def shard_of(jobs: Sequence[Job], index: int, count: int) -> list[Job]:
 def _found_in(folder: Path, out: Path, volumes: bool) -> list[Path]:
     """Images of a folder; with `volumes` these too, or the DICOM series that it is or holds."""
     found = _files_in(folder, out, volumes)
+    if volumes and found and not any(map(is_volume, found)) and holds_dicom(folder):
+        raise CosegError(
+            f"{folder} holds pictures and a DICOM series: name the pictures, or move them away."
+        )
     if not found and volumes:
         if holds_dicom(folder):
             return [folder]

@@ -35,7 +35,8 @@ class PredictSettings:
         Region parts (and holes) below this area in µm² take the class around them; 0 keeps all.
         Where the pixel size is unknown it is the model's.
     min_region_mm3 : float
-        Of volumes: connected parts of a region below this volume become background; 0 keeps all.
+        Of jaws and pharynx in volumes: connected parts below this volume become background; 0
+        keeps all.
     instances : InstanceSettings or None
         How maps become objects, in pixels of the model's own scale; None takes what the model's
         card says.

@@ -21,7 +21,7 @@ from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.stream import Cancel, Model, Progress, has_instances, has_regions
 from napari_coseg.inference.timing import Timings
 from napari_coseg.inference.volume_debris import drop_small_parts
-from napari_coseg.inference.volume_linking import link_planes
+from napari_coseg.inference.volume_linking import LinkSettings, link_planes
 from napari_coseg.inference.volume_objects import volume_objects
 from napari_coseg.inference.volume_stream import VolumeStream
 from napari_coseg.types import ClassTable
@@ -132,14 +132,16 @@ def segment_volume(
     if instances is not None:
         with timings.of("linking"):
             if len(components):
-                link_planes(instances, grid.spacing, cancel=cancel)
+                # Nothing is too small to be an object but for a tooth.
+                rules = None if dental else LinkSettings(least_volume=0, least_length=0)
+                link_planes(instances, grid.spacing, rules, cancel=cancel)
             facts = object_facts(components, instances)
             assert settings.instances is not None
             facts = _without_doubtful(instances, facts, settings.instances.min_score)
     if dental and regions is not None:
         with timings.of("votes"):
             vote_jaws(regions, *_jaw_ids(card), grid.spacing[0])
-    if regions is not None:
+    if regions is not None and dental:
         # After the votes: a part of the wrong class may be the bridge between two of the right one.
         with timings.of("debris"):
             drop_small_parts(regions, grid.spacing, settings.min_region_mm3)

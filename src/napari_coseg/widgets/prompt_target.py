@@ -85,7 +85,7 @@ class Target(QObject):
         self._write = SheetWriter(self.sheet)
         # Of a layer that was let go of what it holds now counts: it may have been painted since.
         self._stood = journal_of(layer) == path
-        self._since: npt.NDArray[Any] | None = None
+        self._since: list[tuple[Window, npt.NDArray[Any], npt.NDArray[Any]]] = []
         # Here, and not in the thread that reads: a layer is asked in the GUI's.
         self._known = known_records(layer)
         self._run = made_by(layer)
@@ -117,13 +117,11 @@ class Target(QObject):
         StoppedError
             If `stop` was called meanwhile.
         """
-        if self._stood:
-            self._since = self.sheet.labels.copy()
         self.case = Case.open(
             self.path,
             self._identity,
             self._pixels,
-            write=self._write,
+            write=self._set,
             # Called in the writer's thread: signals cross to the GUI's by themselves.
             on_saved=self.saving.emit,
             on_trouble=self.trouble.emit,
@@ -160,11 +158,21 @@ class Target(QObject):
 
     def _take_in_since(self) -> None:
         """Make one edit of what was done to the layer while it had no journal."""
-        since, self._since = self._since, None
-        if since is None or np.array_equal(since, self.sheet.labels):
-            return
-        self.sheet.labels[...] = since
-        self._told(self.case.catch_up(None, name="painted without the dock"))
+        since, self._since = self._since, []
+        for window, held, restored in since:
+            part = self.sheet.labels[window]
+            # What was painted while the journal was read stands.
+            lost = part == restored
+            part[lost] = held[lost]
+        if since:
+            self._told(self.case.catch_up(None, name="painted without the dock"))
+
+    def _set(self, window: Window, values: npt.NDArray[Any]) -> None:
+        """Write pixels; while the journal is read, remember what the layer held there."""
+        if self._stood and not self._begun:
+            held = self.sheet.labels[window].copy()
+            self._since.append((window, held, values.astype(held.dtype)))
+        self._write(window, values)
 
     @property
     def classes(self) -> ClassTable:

@@ -307,6 +307,9 @@ class QueueDock(Dock):
 
     def _on_opened(self) -> None:
         project, number = self.desk.project, self.desk.number
+        if self._typed.isActive():
+            # Typed while the image was being read: what is kept of this case is older.
+            self._keep_note()
         self._note.blockSignals(True)
         text = "" if project is None or number is None else project.case(number).note
         self._note.setPlainText(text)

@@ -86,6 +86,9 @@ class CaseObjects(QObject):
         target = self.target or self._held.borrowed
         if target is None:
             return True
+        if not hasattr(target, "case"):
+            # The Prompt dock is still reading it.
+            return False
         target.catch_up()
         return bool(target.case.wait(seconds))
 
