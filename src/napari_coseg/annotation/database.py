@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from napari_coseg.annotation.chunks import Grid
+from napari_coseg.annotation.durable import close, file_of, make_durable, transaction
 from napari_coseg.annotation.faults import damaged, explained
 from napari_coseg.annotation.identity import ImageIdentity
 from napari_coseg.types import CosegError
@@ -76,7 +75,7 @@ class Database:
             raise explained(error, path) from error
         try:
             self._start(identity)
-            self._file = _file_of(path)
+            self._file = file_of(path)
         except (sqlite3.Error, CosegError, ValueError) as error:
             self._db.close()
             if isinstance(error, sqlite3.Error | CosegError):
@@ -100,14 +99,10 @@ class Database:
                 f"The journal {self.path} has the format {version}, which no released napari-coseg "
                 "wrote; move it away and open the case again."
             )
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        # macOS: "written" must mean on the disk, not in its cache.
-        db.execute("PRAGMA fullfsync=ON")
-        db.execute("PRAGMA checkpoint_fullfsync=ON")
+        make_durable(db)
         db.execute("PRAGMA wal_autocheckpoint=0")
         db.execute("PRAGMA cache_size=-16000")
-        with self._transaction():
+        with transaction(self._db):
             if not tables:
                 # Not executescript(), which commits.
                 for statement in _TABLES.split(";"):
@@ -144,7 +139,7 @@ class Database:
         CosegError
             If it is not: what would be written to it nobody would find again.
         """
-        if _file_of(self.path) != self._file:
+        if file_of(self.path) != self._file:
             raise CosegError(
                 f"Your edits are not saved: the journal {self.path} was moved or deleted. Put it "
                 "back, or save the Labels layer to a file now."
@@ -159,21 +154,7 @@ class Database:
 
     def close(self) -> None:
         """Close the file, which lets others open it."""
-        with contextlib.suppress(sqlite3.Error):
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._db.close()
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            # Some errors, a full disk among them, have rolled back already.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
+        close(self._db)
 
     def _number(self, pragma: str) -> int:
         return int(self._db.execute(f"PRAGMA {pragma}").fetchone()[0])
@@ -186,15 +167,6 @@ class Database:
 
     def _set(self, name: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-
-
-def _file_of(path: Path) -> tuple[int, int] | None:
-    """Return what a file is known by, whatever its name; None where there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _told(identity: ImageIdentity) -> str:

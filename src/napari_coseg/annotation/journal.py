@@ -27,6 +27,7 @@ from napari_coseg.annotation.chunks import (
     unpack,
 )
 from napari_coseg.annotation.database import Database
+from napari_coseg.annotation.durable import transaction
 from napari_coseg.annotation.faults import damaged
 from napari_coseg.annotation.identity import ImageIdentity
 from napari_coseg.annotation.records import (
@@ -231,7 +232,7 @@ class Journal(Database):
         """
         self.check_place()
         try:
-            with self._transaction():
+            with transaction(self._db):
                 for step in steps:
                     if isinstance(step, Base):
                         self._base(step)

@@ -5,13 +5,12 @@ As a journal's file it belongs to one process at a time, and what is committed i
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_coseg.annotation.durable import close, file_of, make_durable, transaction
 from napari_coseg.annotation.queue_faults import damaged_queue, explained_queue
 from napari_coseg.types import CosegError
 
@@ -90,7 +89,7 @@ class QueueStore:
             raise explained_queue(error, path) from error
         try:
             self._start()
-            self._file = _file_of(path)
+            self._file = file_of(path)
         except (sqlite3.Error, CosegError) as error:
             self._db.close()
             raise explained_queue(error, path) from error
@@ -108,12 +107,8 @@ class QueueStore:
                 f"The queue {self.path} was made by a newer napari-coseg (format {version}, this "
                 f"one knows {FORMAT}); update napari-coseg to open it."
             )
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        # macOS: "written" must mean on the disk, not in its cache.
-        db.execute("PRAGMA fullfsync=ON")
-        db.execute("PRAGMA checkpoint_fullfsync=ON")
-        with self._transaction():
+        make_durable(db)
+        with transaction(self._db):
             if not tables:
                 for statement in _TABLES.split(";"):
                     db.execute(statement)
@@ -154,7 +149,7 @@ class QueueStore:
             If that fails; nothing has changed then.
         """
         self.check_place()
-        with self._transaction():
+        with transaction(self._db):
             for change in changes:
                 if isinstance(change, QueueCase):
                     self._db.execute(
@@ -191,7 +186,7 @@ class QueueStore:
         CosegError
             If it is not: what would be written to it nobody would find again.
         """
-        if _file_of(self.path) != self._file:
+        if file_of(self.path) != self._file:
             raise CosegError(
                 f"Changes of the queue are not saved: its file {self.path} was moved or deleted. "
                 "Put the folder back, or open it where it is now."
@@ -199,27 +194,4 @@ class QueueStore:
 
     def close(self) -> None:
         """Close the file, which lets others open it."""
-        with contextlib.suppress(sqlite3.Error):
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._db.close()
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            # Some errors, a full disk among them, have rolled back already.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-
-
-def _file_of(path: Path) -> tuple[int, int] | None:
-    """Return what a file is known by, whatever its name; None where there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        close(self._db)

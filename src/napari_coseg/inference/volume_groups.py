@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_coseg.inference.volume_rows import LYING, Rows, bridged, is_crown, meetings
+from napari_coseg.inference.volume_meetings import is_crown, meetings
+from napari_coseg.inference.volume_rows import LYING, Rows, bridged
 from napari_coseg.inference.volume_sections import Float, Int64, LinkSettings
 
 #: A group that has less than this part of the other's volume is a part of it.

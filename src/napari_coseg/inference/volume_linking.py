@@ -24,7 +24,8 @@ import numpy as np
 
 from napari_coseg.inference.volume_cuts import cut_sections, fill_lost_planes
 from napari_coseg.inference.volume_groups import group_rows
-from napari_coseg.inference.volume_rows import find_cuts, string_rows
+from napari_coseg.inference.volume_meetings import find_cuts
+from napari_coseg.inference.volume_rows import string_rows
 from napari_coseg.inference.volume_sections import (
     Int32,
     Int64,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,131 +15,24 @@ from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.windows import Window
 from napari_coseg.inference.blending import most_probable
 from napari_coseg.inference.instances import instances_from_maps
-from napari_coseg.inference.plane_maps import PlaneMaps, Raster
+from napari_coseg.inference.plane_maps import PlaneMaps
+from napari_coseg.inference.plane_network import PlaneNetwork, tasks_by_scale
 from napari_coseg.inference.pool import TilePool
 from napari_coseg.inference.regions import without_specks
-from napari_coseg.inference.runner import CLASSES, FOREGROUND, HV, Outputs, Task, TilesRunner
+from napari_coseg.inference.runner import CLASSES, FOREGROUND, HV, TilesRunner
 from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.stream import Cancel, Cancelled, Model, Progress
 from napari_coseg.inference.timing import Timings
 from napari_coseg.inference.volume_input import (
-    BLOCK,
-    PlanePictures,
     PlaneScale,
-    occupied,
     plane_step,
 )
 from napari_coseg.inference.volume_scouting import Scouts, scout_planes
-from napari_coseg.types import CosegError
 
 #: Columns of what is told of the components of all planes.
 COMPONENT_COLUMNS = ("plane", "row", "column", "class", "score", "class_score", "area_px")
 
 _Bool = npt.NDArray[np.bool_]
-
-
-class PlaneNetwork:
-    """The tasks of a network that run at one scale, on planes of a volume.
-
-    Parameters
-    ----------
-    voxels : ndarray, (planes, rows, columns)
-    grid : VolumeGrid
-    window : (float, float)
-    model : Model
-    tasks : tuple of str
-    mpp : float
-        Side of the model's pixel in µm.
-    settings : PredictSettings
-        Of the model.
-    timings : Timings
-    check : callable
-        Called between batches; what it raises ends the work.
-    """
-
-    def __init__(
-        self,
-        voxels: npt.NDArray[Any],
-        grid: VolumeGrid,
-        window: Window,
-        model: Model,
-        tasks: tuple[Task, ...],
-        mpp: float,
-        settings: PredictSettings,
-        timings: Timings,
-        check: Callable[[], None],
-    ) -> None:
-        assert model.card.planes is not None
-        self.scale = PlaneScale.of(grid, mpp)
-        self.mpp = mpp
-        self.runner = TilesRunner(
-            model.network, model.card, tasks, batch=settings.batch, tta=settings.tta
-        )
-        self._pictures = PlanePictures(
-            voxels, grid.spacing[0], window, model.card.planes, self.scale
-        )
-        self._settings = settings
-        self._timings = timings
-        self._check = check
-        self._lock = Lock()
-        self.tiles = 0
-
-    @property
-    def blocks(self) -> tuple[int, int]:
-        """Rows and columns of squares (`BLOCK`) of a plane."""
-        rows, columns = (-(-length // BLOCK) for length in self.scale.shape)
-        return rows, columns
-
-    def read(
-        self, plane: int, near: _Bool | None
-    ) -> tuple[Raster | None, list[npt.NDArray[np.uint8]]]:
-        """Cut a plane into tiles, as far as there is anything to see.
-
-        Parameters
-        ----------
-        plane : int
-        near : ndarray of bool or None
-            Squares that are worth it, None for all.
-        """
-        self._check()
-        with self._timings.of("read"):
-            picture = self._pictures.read(plane)
-            wanted = occupied(picture)
-            if near is not None:
-                wanted &= near
-            tile = self.runner.tile
-            tiles = Raster.around(wanted, tile, self._settings.overlap_of(tile))
-            if tiles is None:
-                return None, []
-            return tiles, tiles.cut(picture, self._settings.padding)
-
-    def run(
-        self, planes: Sequence[tuple[Raster | None, list[npt.NDArray[np.uint8]]]]
-    ) -> list[PlaneMaps | None]:
-        """Compute the maps of planes that were read; None for one with nothing to see."""
-        tiles = [tile for _, of_plane in planes for tile in of_plane]
-        outputs: dict[Task, list[Outputs]] = {task: [] for task in self.runner.tasks}
-        while len(outputs[self.runner.tasks[0]]) < len(tiles):
-            self._check()
-            done = len(outputs[self.runner.tasks[0]])
-            with self._timings.of("network"):
-                found = self.runner.run_all(tiles[done : done + self.runner.largest_batch])
-            for task, of_task in found.items():
-                outputs[task] += list(of_task)
-        with self._lock:
-            self.tiles += len(tiles)
-        maps: list[PlaneMaps | None] = []
-        start = 0
-        with self._timings.of("blend"):
-            for where, of_plane in planes:
-                stop = start + len(of_plane)
-                if where is None:
-                    maps.append(None)
-                else:
-                    own = {task: outputs[task][start:stop] for task in outputs}
-                    maps.append(PlaneMaps.blended(where, own, self.runner.strides))
-                start = stop
-        return maps
 
 
 class VolumeStream:
@@ -405,25 +297,6 @@ class VolumeStream:
     def _check_cancel(self) -> None:
         if self._cancel is not None and self._cancel():
             raise Cancelled("The prediction was cancelled.")
-
-
-def tasks_by_scale(model: Model) -> list[tuple[float, tuple[Task, ...]]]:
-    """Return the tasks that run together: those with one pixel size share an encoding.
-
-    Raises
-    ------
-    CosegError
-        If a task has no pixel size, or there is no task.
-    """
-    card = model.card
-    found: dict[float, tuple[Task, ...]] = {}
-    if card.region_classes and card.region_mpp is not None:
-        found[card.region_mpp] = ("regions",)
-    if card.instance_mpp is not None:
-        found[card.instance_mpp] = (*found.get(card.instance_mpp, ()), "instances")
-    if not found or (card.region_classes and card.region_mpp is None):
-        raise CosegError(f"The model {card.name} does not say at which pixel size it runs.")
-    return list(found.items())
 
 
 def _between(first: PlaneMaps | None, second: PlaneMaps | None, part: float) -> PlaneMaps | None:
