@@ -31,6 +31,7 @@ from napari_coseg.datasets.synthetic_grid import Grid
 from napari_coseg.datasets.synthetic_intensities import scanner_intensities
 from napari_coseg.datasets.synthetic_scanner import field_of_view
 from napari_coseg.datasets.synthetic_sites import KINDS, plan_mouth
+from napari_coseg.datasets.synthetic_skull import Skull, draw_table
 from napari_coseg.imaging.volumes import read_volume
 from napari_coseg.types import CosegError
 
@@ -279,6 +280,58 @@ def test_a_head_takes_the_memory_that_is_reckoned_with() -> None:
         tracemalloc.stop()
     # 32 bytes a voxel, and some planes and boxes, which count in a volume as small as this.
     assert peak < 40 * np.prod(settings.shape)
+
+
+def test_a_whole_head_has_more_round_its_mouth() -> None:
+    settings = CbctSettings(
+        shape=(64, 130, 120), spacing=0.6, metal=0.0, clean=True, whole_head=True
+    )
+    whole = generate_cbct(3, settings)
+    jaws = generate_cbct(3, replace(settings, whole_head=False))
+    # The same mouth.
+    assert set(whole.teeth["fdi"]) | set(whole.missing) == VALID_FDI
+    assert whole.missing == jaws.missing
+    # Air of sinuses and cells is not the throat's, and bone of the skull no jaw's.
+    assert np.mean(whole.image[whole.regions == 3] < -300) > 0.99
+    for region in (1, 2):
+        assert np.mean(whole.image[whole.regions == region] > 0) > 0.9
+    # No cylinder: corners are as the rest.
+    noisy = generate_cbct(3, replace(SMALL, whole_head=True))
+    assert (noisy.image[:, 0, 0] > -1000).any()
+    assert (generate_cbct(3, SMALL).image[:, 0, 0] == -1000).all()
+
+
+def test_a_skull_is_closed_round_the_brain() -> None:
+    y, x = np.meshgrid(np.arange(-30.0, 200.0, 2), np.arange(-90.0, 91.0, 2), indexing="ij")
+    y, x = y.astype(np.float32), x.astype(np.float32)
+    skull = Skull(np.random.default_rng(1), y, x)
+    smooth = np.zeros_like(y)
+    high = skull.plane(np.full_like(y, 110.0), smooth, smooth)
+    inside, outside = high.brain < 0, high.head > 0
+    assert inside.any()
+    reached = connected(high.bone > 0, connectivity=1)
+    assert not set(np.unique(reached[inside])) & set(np.unique(reached[outside]))
+    # Eyes lie in the orbits, which no bone fills.
+    eyes = skull.plane(np.full_like(y, skull.orbits[0]), smooth, smooth)
+    assert (eyes.eye < 0).any()
+    assert (eyes.orbit[eyes.eye < 0] < 0).mean() > 0.9
+    assert (eyes.bone[eyes.orbit < 0] >= 0).all()
+    # Below the base there is none of it.
+    low = skull.plane(np.full_like(y, -20.0), smooth, smooth)
+    assert not (low.bone < 0).any()
+    assert not (low.brain < 0).any()
+
+
+def test_half_of_the_heads_lie_on_a_table() -> None:
+    tables = [draw_table(np.random.default_rng(seed)) for seed in range(12)]
+    there = [table for table in tables if table is not None]
+    assert 2 < len(there) < 10
+    y, x = np.meshgrid(np.arange(0.0, 220.0), np.arange(-80.0, 81.0), indexing="ij")
+    for table in there:
+        sheet, foam = table.distance(y.astype(np.float32), x.astype(np.float32))
+        assert (sheet < 0).any()
+        # Nothing of it is where a head is.
+        assert not ((sheet < 0) | (foam < 0))[y < 110].any()
 
 
 def test_a_folder_holds_what_was_generated(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ CBCT_INSTANCES = ClassTable.from_names(["tooth"])
 TOOTH_COLUMNS = ("label", "fdi", "kind", "jaw", "impacted", "restoration")
 
 _SERIES = 7
+#: mm from head to foot and from front to back in which there is room for a mouth.
+_MOUTH = (80.0, 100.0)
 _SMALLEST, _LARGEST = 32, 1024
 # Bytes at the peak, measured: a voxel while the head is drawn; then a voxel while it is scanned, a
 # voxel of planes filled up to squares, in which streaks are made; and what any volume takes.
@@ -57,6 +59,9 @@ class CbctSettings:
         Leave out the scanner's faults: no blur, noise, streaks or field of view.
     randomised : bool
         Draw grey values and the scanner from the wide ranges that training wants.
+    whole_head : bool
+        As on a CT: skull, brain and what the head lies on, where the volume is large enough to
+        hold any of them; the mouth is anywhere in it, and there is no cylinder.
 
     Raises
     ------
@@ -71,6 +76,7 @@ class CbctSettings:
     metal: float = 0.35
     clean: bool = False
     randomised: bool = False
+    whole_head: bool = False
 
     def __post_init__(self) -> None:
         if len(self.shape) != 3 or not all(_SMALLEST <= n <= _LARGEST for n in self.shape):
@@ -149,12 +155,15 @@ def generate_cbct(seed: int = 0, settings: CbctSettings | None = None) -> Synthe
     )
     tints = random_intensities(tint) if settings.randomised else scanner_intensities(tint)
     grid = _grid(pose, settings)
-    view = None if settings.clean else field_of_view(settings.shape[1:], settings.spacing)
-    head = build_head([seed, 5, _SERIES], mouth, grid, tints, None if view is None else view > 0)
+    view = None
+    if not (settings.clean or settings.whole_head):
+        view = field_of_view(settings.shape[1:], settings.spacing)
+    seen = None if view is None else view > 0
+    head = build_head([seed, 5, _SERIES], mouth, grid, tints, seen, whole=settings.whole_head)
     regions, instances, sites = head.regions, head.instances.astype(np.int32), head.sites
     image = head.image
     del head
-    if view is not None:
+    if not settings.clean:
         scanner = draw_scanner(optics, randomised=settings.randomised)
         image = scan(noise, image, settings.spacing, scanner)
     whole = np.empty(image.shape, np.int16)
@@ -206,8 +215,13 @@ def volume_grid(settings: CbctSettings) -> VolumeGrid:
 
 def _grid(rng: np.random.Generator, settings: CbctSettings) -> Grid:
     """Where the scanner's middle is, and how the head is held."""
-    centre = (-4.0 + rng.uniform(-5, 5), PIVOT - 4.0 + rng.uniform(-5, 5), rng.uniform(-3, 3))
+    centre = [-4.0 + rng.uniform(-5, 5), PIVOT - 4.0 + rng.uniform(-5, 5), rng.uniform(-3, 3)]
     yaw, pitch, roll = np.deg2rad(np.clip(rng.normal(0, (3.0, 5.0, 2.0)), -9, 9))
+    if settings.whole_head:
+        height, depth, _ = (settings.spacing * length for length in settings.shape)
+        # The rest of the head is above and behind the mouth; so is most of the room.
+        centre[0] += max(height - _MOUTH[0], 0.0) / 2 * rng.uniform(-0.3, 1.0)
+        centre[1] += max(depth - _MOUTH[1], 0.0) / 2 * rng.uniform(0.0, 1.0)
     return Grid(
         (int(settings.shape[0]), int(settings.shape[1]), int(settings.shape[2])),
         float(settings.spacing),

@@ -15,6 +15,7 @@ from napari_coseg.datasets.synthetic_intensities import Intensities
 from napari_coseg.datasets.synthetic_jaws import LowerJaw, UpperJaw
 from napari_coseg.datasets.synthetic_neck import draw_skin, draw_spine
 from napari_coseg.datasets.synthetic_sites import Mouth, ToothSite
+from napari_coseg.datasets.synthetic_skull import MAXILLA_END, NOSE_END, Skull, draw_table
 
 #: Region ids.
 UPPER_JAW, LOWER_JAW, PHARYNX = 1, 2, 3
@@ -49,6 +50,8 @@ def build_head(
     grid: Grid,
     tints: Intensities,
     seen: npt.NDArray[np.bool_] | None = None,
+    *,
+    whole: bool = False,
 ) -> Head:
     """Draw everything round the teeth of a mouth.
 
@@ -61,8 +64,10 @@ def build_head(
     tints : Intensities
     seen : ndarray of bool, (rows, columns), optional
         The field of view, outside of which nothing has a label. Everything without it.
+    whole : bool
+        Whether there is a skull above the jaws, and what the head lies on.
     """
-    teeth, shapes, texture = (np.random.default_rng([*seed, part]) for part in range(3))
+    teeth, shapes, texture, above = (np.random.default_rng([*seed, part]) for part in range(4))
     dentition = draw_teeth(teeth, mouth, grid, tints, seen)
     y, x = grid.maps()
     end, _ = mouth.upper.at(mouth.upper_end)
@@ -72,6 +77,8 @@ def build_head(
     low = float(lower.bottom.min())
     spine = draw_spine(shapes, airways.choana)
     skin = draw_skin(shapes, airways.floor, low)
+    skull = Skull(above, y, x) if whole else None
+    table = draw_table(above) if whole else None
     step = grid.spacing
     warp = smooth_volume(texture, grid.shape, 7.0 / step)
     warp *= np.float32(0.55)
@@ -105,10 +112,20 @@ def build_head(
         bottom = np.where(z <= middle, np.minimum(bottom, lining), bottom)
         vertebrae = spine.distance(z, y, x) + push
         outline = skin.distance(z, y, x) + np.float32(1.2) * push
+        parts = None
+        if skull is not None:
+            parts = skull.plane(z, push, clumps)
+            top = np.maximum(top, np.maximum(z - MAXILLA_END, -parts.orbit))
+            cavity = np.maximum(cavity, z - NOSE_END)
+            conchae = np.maximum(conchae, z - NOSE_END)
+            vertebrae = np.maximum(vertebrae, parts.base + 3.0)
+            outline = np.minimum(np.maximum(outline, z - 62.0), parts.head)
         outline = np.minimum(outline, np.minimum(bottom, top) - np.float32(5.0))
         # Folds and tonsils make it wider or narrower from place to place.
         throat = airways.pharynx(z, y, x) + push + np.float32(0.6) * clumps
         throat = np.maximum(throat, np.float32(2.0) - np.minimum(bottom, vertebrae))
+        if parts is not None:
+            throat = np.maximum(throat, np.float32(2.0) - np.minimum(parts.bone, parts.air))
         soft = _soft_tissue(outline, bottom, lower.s, lower.d, clumps, grain, tints)
         mouth_air = np.minimum(
             airways.oral(z, y, x, upper.d + clumps, upper.roof) + push,
@@ -116,16 +133,29 @@ def build_head(
         )
         mouth_air = np.maximum(mouth_air, outline + np.float32(6.0))
         mouth_air = np.maximum(mouth_air, np.float32(1.6) - np.minimum(top, bottom))
-        picture = lay(np.full(z.shape, tints.air, np.float32), soft, cover(outline))
+        picture = np.full(z.shape, tints.air, np.float32)
+        if table is not None:
+            sheet, foam = table.distance(y, x)
+            picture = lay(lay(picture, table.foam, cover(foam)), table.sheet, cover(sheet))
+        picture = lay(picture, soft, cover(outline))
         open_air = np.minimum(np.minimum(throat, mouth_air), cavity)
+        if parts is not None:
+            picture = lay(picture, tints.fat, cover(parts.orbit))
+            picture = lay(picture, tints.muscle, cover(parts.eye))
+            picture = lay(picture, tints.muscle + np.float32(4.0) * grain, cover(parts.brain))
+            open_air = np.minimum(open_air, parts.air)
         picture = lay(picture, tints.air, cover(open_air))
         marrow = tints.trabecular + (tints.cortical - tints.trabecular) * np.float32(coarse) * (
             np.float32(0.2) * grain + np.float32(0.14) * clumps + np.float32(0.1) * push
         )
         marrow = np.maximum(marrow, np.float32(tints.fat))
         picture = lay(picture, tints.trabecular, cover(conchae))
+        bones: list[tuple[Field, Field | float]] = [(vertebrae, 1.0)]
+        if parts is not None:
+            # The lower jaw hangs in a joint.
+            bones.append((np.maximum(parts.bone, np.float32(2.0) - bottom), 1.6))
         for bone, shell in (
-            (vertebrae, 1.0),
+            *bones,
             (top, _shell(upper.s, z, mouth, thickness, 1.0, 1.0)),
             (bottom, _shell(lower.s, z, mouth, thickness, 1.3, 2.7)),
         ):
