@@ -71,7 +71,7 @@ class Skull:
         self.base = self._base()
 
     def _base(self) -> Field:
-        """z of the floor of the vault: lower at the sides, and lower behind."""
+        """Height of the floor of the vault: lower at the sides, and lower behind."""
         middle = profile(
             self.y,
             (-20.0, 20.0, 45.0, 58.0, 68.0, 82.0, 100.0, 125.0, 155.0),
