@@ -100,9 +100,7 @@ def score(model: LoadedModel, one: HeldOut, settings: PredictSettings) -> None:
     started = time.perf_counter()
     for item in one.items:
         read = one.dataset.read(item)
-        result = segment_image(
-            ArraySource(read.image, mpp=one.dataset.mpp), model, settings=settings
-        )
+        result = segment_image(ArraySource(read.image, mpp=read.mpp), model, settings=settings)
         classes = None
         if read.instances is not None and read.classes is not None:
             classes = majority_classes(read.instances, read.classes)
@@ -120,7 +118,7 @@ def score(model: LoadedModel, one: HeldOut, settings: PredictSettings) -> None:
                 prediction_classes=dict(
                     zip(result.objects["label"], result.objects["class"], strict=True)
                 ),
-                spacing=(one.dataset.mpp, one.dataset.mpp),
+                spacing=(read.mpp, read.mpp),
             )
         )
     seconds = time.perf_counter() - started

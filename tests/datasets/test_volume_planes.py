@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +279,26 @@ def test_what_is_no_number_is_black(tmp_path: Path) -> None:
     assert picture[6, 9].max() == picture[6, 10].max() == picture.min()
     # The window is that of the other voxels.
     assert picture[6, 11, 1] > 100
+
+
+def test_volumes_of_an_nnunet_set_say_their_own_spacing(tmp_path: Path) -> None:
+    names = {"name": "two scanners", "labels": {"background": 0, "bone": 1}}
+    for name, side in (("a", 0.4), ("b", 0.2)):
+        (tmp_path / "imagesTr").mkdir(exist_ok=True)
+        image = SimpleITK.GetImageFromArray(volume())
+        image.SetSpacing((side, side, 2.0))
+        SimpleITK.WriteImage(image, str(tmp_path / "imagesTr" / f"{name}_0000.nii.gz"))
+    about = tmp_path / "dataset.json"
+    about.write_text(json.dumps(names), encoding="utf-8")
+    dataset = FolderDataset(tmp_path)
+    read = {item.name: dataset.read(item) for item in dataset.items}
+    assert read["a-z0001"].mpp == pytest.approx(400)
+    assert read["b-z0001"].mpp == pytest.approx(200)
+    # Red and blue are 2 mm away: a plane.
+    picture = dataset.read(dataset.items[7], (-2.0, 0.0, 2.0)).image
+    alone = [dataset.read(dataset.items[n], (0.0, 0.0, 0.0)).image[..., 0] for n in (6, 7, 8)]
+    np.testing.assert_array_equal(picture, np.stack(alone, -1))
+    # What the description says holds for all of them.
+    about.write_text(json.dumps({**names, "coseg": {"spacing": [2.0, 0.3, 0.3]}}), encoding="utf-8")
+    stated = FolderDataset(tmp_path)
+    assert {stated.read(item).mpp for item in stated.items} == {300.0}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK
 import torch
 from PIL import Image
 
@@ -179,6 +180,13 @@ def test_planes_of_a_volume_are_the_channels(tmp_path: Path, raw_config: dict[st
         assert (corners.float().mean(1) < 1).any()
     red, green = (torch.cat([s["image"][..., i].flatten() for s in seen]) for i in (0, 1))
     assert not torch.equal(red, green)
+    # Stored from side to side, which a model of jaws never sees.
+    path = next((tmp_path / "images").iterdir())
+    image = SimpleITK.ReadImage(str(path))
+    image.SetDirection((0, 1, 0, 0, 0, -1, 1, 0, 0))
+    SimpleITK.WriteImage(image, str(path))
+    with pytest.raises(CosegError, match=rf"planes of .*{path.name} are not axial"):
+        samples(config, PLAIN, count=12)
 
 
 def test_held_out_planes_are_spread_evenly() -> None:

@@ -22,6 +22,7 @@ from napari_coseg.datasets.volume_planes import count_planes, read_label_plane, 
 from napari_coseg.imaging.labels import read_labels
 from napari_coseg.imaging.source import open_image
 from napari_coseg.imaging.volume_headers import VOLUME_SUFFIXES, is_volume, volume_stem
+from napari_coseg.imaging.volumes import read_grid
 from napari_coseg.types import IGNORE, ClassTable, CosegError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -48,6 +49,8 @@ class LabelledImage:
     Attributes
     ----------
     image : ndarray of uint8, (rows, columns, 3)
+    mpp : float
+        µm per pixel, of columns.
     regions : ndarray of uint8, (rows, columns), or None
         Region class ids, 255 for "do not look".
     region_instances : ndarray of int32, (rows, columns), or None
@@ -57,6 +60,7 @@ class LabelledImage:
     """
 
     image: npt.NDArray[np.uint8]
+    mpp: float
     regions: npt.NDArray[np.uint8] | None
     region_instances: npt.NDArray[np.int32] | None
     instances: npt.NDArray[np.int32] | None
@@ -84,9 +88,10 @@ class FolderDataset:
     ----------
     name : str
     mpp : float
-        µm per pixel of every image; of volumes, of their planes.
+        µm per pixel of every image; of volumes, of their planes. Where the data set's description
+        does not say it, that of the first volume: see `LabelledImage.mpp`.
     spacing : tuple of float, or None
-        Of volumes: mm between planes, rows and columns.
+        Of volumes: mm between planes, rows and columns, in the same way.
     window : (float, float) or None
         Of volumes: grey values that are shown black and white.
     region_classes, instance_classes : ClassTable
@@ -118,6 +123,8 @@ class FolderDataset:
         self.region_classes = ClassTable.from_names(about.get("region_classes", ()), colours)
         self.instance_classes = ClassTable.from_names(about.get("instance_classes", ()), colours)
         self._nnunet = nnunet.is_nnunet(self.root)
+        self._of_files = self._nnunet and nnunet.spacing_of_files(self.root)
+        self._spacings: dict[Path, tuple[float, ...]] = {}
         self._ignored = nnunet.ignored_id(self.root) if self._nnunet else None
         self.items = _find_items(self.root, about.get("group"), self._nnunet)
 
@@ -153,8 +160,9 @@ class FolderDataset:
                 image = source.read(0, 0, *source.shape)
         else:
             offsets = None
-            if planes is not None and self.spacing is not None:
-                offsets = [mm / self.spacing[0] for mm in planes]
+            spacing = self._spacing(item)
+            if planes is not None and spacing is not None:
+                offsets = [mm / spacing[0] for mm in planes]
             window = self.window if offsets is None else None
             image = read_plane(item.image, item.plane, window, offsets)
         found = {
@@ -172,11 +180,33 @@ class FolderDataset:
         as_bytes = {k: found[k].astype(np.uint8) for k in ("regions", "classes") if k in found}
         return LabelledImage(
             image=image,
+            mpp=self._mpp(item),
             regions=as_bytes.get("regions"),
             region_instances=_as_ids(found.get("region_instances")),
             instances=_as_ids(found.get("instances")),
             classes=as_bytes.get("classes"),
         )
+
+    def _mpp(self, item: FolderItem) -> float:
+        """µm per pixel of an item."""
+        spacing = self._spacing(item) if item.plane is not None and self._of_files else None
+        return self.mpp if spacing is None else 1000 * spacing[2]
+
+    def _spacing(self, item: FolderItem) -> tuple[float, ...] | None:
+        """mm between planes, rows and columns of an item's volume."""
+        if not self._of_files:
+            return self.spacing
+        # nnU-Net's sets have volumes of several scanners.
+        found = self._spacings.get(item.image)
+        if found is None:
+            grid = read_grid(item.image)
+            if grid is None:
+                raise CosegError(
+                    f"{item.image} does not say how large its voxels are: write its spacing into "
+                    f"it, or that of all volumes into {self.root / 'dataset.json'}."
+                )
+            found = self._spacings[item.image] = grid.spacing
+        return found
 
 
 def dataset_name(root: Path | str) -> str:

@@ -66,6 +66,12 @@ def describe(root: Path) -> dict[str, Any]:
     return {**known, "spacing": list(grid.spacing)}
 
 
+def spacing_of_files(root: Path) -> bool:
+    """Whether ``dataset.json`` leaves it to each volume to say how large its voxels are."""
+    own = _read(root).get(KEY)
+    return not (isinstance(own, dict) and ("mpp" in own or "spacing" in own))
+
+
 def label_folders(root: Path) -> Mapping[str, str]:
     """Return the folder of each kind of labels."""
     if _is_ours(root):

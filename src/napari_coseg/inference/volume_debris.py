@@ -32,10 +32,19 @@ def drop_small_parts(
     if fewest <= 1:
         return 0
     gone = 0
-    for number in np.flatnonzero(np.bincount(regions.ravel()))[1:].tolist():
-        parts, _ = ndimage.label(regions == number)
-        small = np.bincount(parts.ravel()) < fewest
+    for number, box in enumerate(ndimage.find_objects(regions), start=1):
+        if box is None:
+            continue
+        part = regions[box]
+        labels, count = ndimage.label(part == number)
+        # Plane by plane: counting turns labels into numbers of 8 bytes.
+        size = np.zeros(count + 1, np.int64)
+        for plane in labels:
+            there = np.bincount(plane.ravel())
+            size[: len(there)] += there
+        small = size < fewest
         small[0] = False
         gone += int(small.sum())
-        regions[small[parts]] = 0
+        for plane, ids in zip(part, labels, strict=True):
+            plane[small[ids]] = 0
     return gone

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from napari_coseg.datasets.folder import FolderDataset, FolderItem, LabelledImage
+from napari_coseg.imaging.volumes import read_grid
+from napari_coseg.inference.volumes import LOWER, UPPER
 from napari_coseg.training.config import DataSection, ModelSection
 from napari_coseg.types import IGNORE, ClassTable, CosegError
 
@@ -66,8 +68,11 @@ def training_set(
     Raises
     ------
     CosegError
-        If a class has no counterpart and is not declared as "ignore".
+        If a class has no counterpart and is not declared as "ignore", or the model is of jaws,
+        which it sees axially, and the planes of a volume are not axial.
     """
+    if model.planes is not None and {UPPER, LOWER} <= set(model.region_classes):
+        _check_axial(items)
     regions = _id_table(
         dataset.region_classes, section.region_names, model.region_classes, dataset.name
     )
@@ -84,6 +89,18 @@ def training_set(
             dataset.instance_classes, section.instance_names, model.instance_classes, dataset.name
         ),
     )
+
+
+def _check_axial(items: Sequence[FolderItem]) -> None:
+    """Refuse volumes whose planes do not lie on each other from foot to head."""
+    for path in dict.fromkeys(item.image for item in items if item.plane is not None):
+        grid = read_grid(path)
+        # A file that does not say how it lies may be right.
+        if grid is not None and grid.superior == 0:
+            raise CosegError(
+                f"The planes of {path} are not axial (its axes are {grid.orientation}), and a "
+                "model of jaws sees axial planes: store the volume and its labels so."
+            )
 
 
 def _id_table(
@@ -145,7 +162,7 @@ def prepare_item(
         Chance of an object's class to be the centre of a sample.
     """
     read = one.read(item)
-    own = one.dataset.mpp
+    own = read.mpp
     # Much finer pixels than any sample needs would alias: shrink once, with antialiasing.
     target = max(own, mpp * lowest)
     factor = own / target

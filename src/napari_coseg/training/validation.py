@@ -93,7 +93,7 @@ def validate(
         evaluation = Evaluation(_settings(model, one))
         for index, item in enumerate(one.items):
             read = one.training.read(item)
-            result = segment_image(ArraySource(read.image, mpp=one.dataset.mpp), model)
+            result = segment_image(ArraySource(read.image, mpp=read.mpp), model)
             regions = None if read.regions is None else one.training.region_ids[read.regions]
             truth_classes = None
             if read.instances is not None and read.classes is not None:
