@@ -188,12 +188,12 @@ class FolderDataset:
         )
 
     def _mpp(self, item: FolderItem) -> float:
-        """µm per pixel of an item."""
+        """Pixel size of an item in µm."""
         spacing = self._spacing(item) if item.plane is not None and self._of_files else None
         return self.mpp if spacing is None else 1000 * spacing[2]
 
     def _spacing(self, item: FolderItem) -> tuple[float, ...] | None:
-        """mm between planes, rows and columns of an item's volume."""
+        """Spacing in mm of an item's volume: planes, rows, columns."""
         if not self._of_files:
             return self.spacing
         # nnU-Net's sets have volumes of several scanners.
