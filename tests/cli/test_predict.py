@@ -222,6 +222,27 @@ def test_volumes_become_volumes(
     assert "leave the pixel size out" in capsys.readouterr().err
 
 
+def test_a_window_of_grey_values_is_for_volumes(
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_volume(tmp_path / "a.nii.gz", VOXELS, GRID)
+    monkeypatch.setattr(loading, "load_model", lambda name, device: volume_model())
+    common = ("--model", "mine", "--window")
+    out = tmp_path / "out"
+    assert predict(tmp_path / "a.nii.gz", "--out", out, *common, -500, 2500) == 0
+    records = json.loads((out / "records" / "a.json").read_text(encoding="utf-8"))
+    assert records["result"]["window"] == [-500, 2500]
+    assert predict(tmp_path / "a.nii.gz", "--out", tmp_path / "b", *common, 500, -500) == 2
+    assert "a lower and an upper grey value" in capsys.readouterr().err
+    monkeypatch.setattr(loading, "load_model", lambda name, device: FakeModel())
+    assert predict(source, "--out", tmp_path / "c", *common, -500, 2500) == 2
+    assert "--window is for volumes" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+
+
 def test_the_kind_of_input_chooses_the_model(
     source: Path,
     tmp_path: Path,

@@ -38,6 +38,14 @@ def predict(
         float | None,
         typer.Option(help="Size of a picture's pixel in µm, instead of what the files say."),
     ] = None,
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            help="Grey values of volumes that are seen black and white, such as -500 2500; by "
+            "default the volume's automatic window.",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     shard: Shard = None,
     overwrite: Annotated[
@@ -82,8 +90,10 @@ def predict(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    settings = PredictSettings(tta=tta, batch=batch)
+    settings = PredictSettings(tta=tta, batch=batch, window=window)
     loaded = load_model(name, choose_device(device))
+    if window is not None and loaded.card.planes is None:
+        raise CosegError("--window is for volumes: a model of pictures sees them as they are.")
     if not any(job.volume == (loaded.card.planes is not None) for job in found):
         loaded.card.expect_input(volume=found[0].volume)
     folder = PredictionFolder(out, loaded, settings, mpp)
