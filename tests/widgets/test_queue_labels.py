@@ -251,7 +251,7 @@ def test_a_failed_case_is_not_done(dock: QueueDock, qtbot: Any, root: Path) -> N
 def test_large_labels_are_read_in_a_thread(
     dock: QueueDock, viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_coseg.widgets.queue_labels.INSTANT", 0)
+    monkeypatch.setattr("napari_coseg.widgets.kept_reader.INSTANT", 0)
     gate, opened = threading.Event(), Case.open
 
     def held(*args: Any, **more: Any) -> Case:

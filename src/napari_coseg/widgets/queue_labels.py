@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from napari_coseg.annotation.identity import ImageIdentity
 from napari_coseg.layers.cases import case_of
 from napari_coseg.layers.crowds import is_crowd
 from napari_coseg.layers.drawing import objects_layer
-from napari_coseg.layers.pixels import StoppedError
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.preview import PREVIEW_ROLE
 from napari_coseg.layers.queue_layers import regions_on
@@ -25,7 +23,8 @@ from napari_coseg.layers.results import own_facts, role_of
 from napari_coseg.layers.runs import image_of
 from napari_coseg.types import ClassTable, CosegError
 from napari_coseg.widgets.held_layers import HeldCase, forget, hold
-from napari_coseg.widgets.kept_layer import INSTANT, KeptLayer
+from napari_coseg.widgets.kept_layer import KeptLayer
+from napari_coseg.widgets.kept_reader import KeptReader
 from napari_coseg.widgets.kept_regions import KeptRegions, check_regions
 from napari_coseg.widgets.prompt_target import Target
 
@@ -69,7 +68,6 @@ class CaseLabels(QObject):
     saving = Signal(bool)
     trouble = Signal(object)
     said = Signal(str)
-    _read = Signal(object, object)
 
     def __init__(
         self,
@@ -86,15 +84,12 @@ class CaseLabels(QObject):
         self._identity = identity
         self._journals = journals
         self._mpp = mpp
-        self._readers = readers
+        self._reader = KeptReader(readers)
         self._kept: dict[str, KeptLayer] = {}
         # The case's own ones, until all of them are there.
         self._waiting: dict[str, KeptLayer] = {}
-        # Layers that are being read, and what comes once they are.
-        self._coming: dict[KeptLayer, Callable[[BaseException | None], None]] = {}
         self._over = False
         self._held = HeldCase(image, self._renew)
-        self._read.connect(self._on_read)
         hold(self._held)
 
     def open(self) -> None:
@@ -122,7 +117,7 @@ class CaseLabels(QObject):
 
         for kept in waiting.values():
             if not self._over:
-                self._start(kept, came)
+                self._reader.start(kept, came)
 
     @property
     def layers(self) -> list[Any]:
@@ -138,7 +133,7 @@ class CaseLabels(QObject):
 
     def wait(self, seconds: float) -> bool:
         """Wait until all is on the disk; whether it is."""
-        parts = [*self._kept.values(), *self._coming]
+        parts = [*self._kept.values(), *self._reader.coming]
         return all(kept.wait(seconds) for kept in parts)
 
     def let_go(self) -> bool:
@@ -152,8 +147,7 @@ class CaseLabels(QObject):
             with contextlib.suppress(TypeError, ValueError, RuntimeError):
                 event.disconnect(hears)
         forget(self._held)
-        for kept in self._coming:
-            kept.stop()
+        self._reader.let_go()
         saved = [self._leave(role) for role in list(self._kept)]
         saved += [kept.let_go() for kept in self._waiting.values() if kept.is_read]
         return all(saved)
@@ -169,36 +163,6 @@ class CaseLabels(QObject):
             return Target(layer, path, self._identity, instead=instead)
         check_regions(layer)
         return KeptRegions(layer, path, self._identity, instead=instead)
-
-    def _start(self, kept: KeptLayer, then: Callable[[BaseException | None], None]) -> None:
-        """Read a layer and begin with it: at once, or in a thread where it is large."""
-        self._coming[kept] = then
-        if kept.size <= INSTANT:
-            self._on_read(kept, _read(kept))
-            return
-
-        def read() -> None:
-            error = _read(kept)
-            if error is None and self._over:
-                kept.case.close()
-                return
-            with contextlib.suppress(RuntimeError):  # the dock was closed meanwhile
-                self._read.emit(kept, error)
-
-        self._readers.submit(read)
-
-    def _on_read(self, kept: KeptLayer, error: BaseException | None) -> None:
-        then = self._coming.pop(kept)
-        if self._over:
-            if error is None:
-                kept.case.close()
-            return
-        if error is None:
-            try:
-                kept.begin()
-            except CosegError as trouble:
-                error = trouble
-        then(error)
 
     def _keep(self, role: str, kept: KeptLayer) -> None:
         self._kept[role] = kept
@@ -237,7 +201,7 @@ class CaseLabels(QObject):
 
     def _renew(self) -> Target:
         """Put a new layer for objects in the place of the one that was taken away."""
-        if self._over or self._coming or "instances" in self._kept:
+        if self._over or self._reader.coming or "instances" in self._kept:
             raise CosegError("The labels of the case are still being read: try again.")
         layer = objects_layer(self._image, Stack.of(self._image))
         kept = self._make("instances", layer, True)
@@ -273,14 +237,14 @@ class CaseLabels(QObject):
         role = role_of(layer)
         if role not in _JOURNALS or not isinstance(layer, Labels) or not self._is_mine(layer):
             return
-        if any(kept.layer == layer for kept in (*self._kept.values(), *self._coming)):
+        if any(kept.layer == layer for kept in (*self._kept.values(), *self._reader.coming)):
             return
         before, path = self._kept.get(role), self._journals[_JOURNALS[role]]
         try:
             if before is not None:
                 # A stroke of this moment counts.
                 before.catch_up()
-            if any(kept.path == path for kept in self._coming):
+            if self._reader.is_reading(path):
                 raise CosegError(
                     f"{layer.name} is not kept: another result is still being read. Run again."
                 )
@@ -314,7 +278,7 @@ class CaseLabels(QObject):
                 self._viewer.layers.remove(before.layer)
             self.said.emit(f"{layer.name} is kept with the case.")
 
-        self._start(kept, came)
+        self._reader.start(kept, came)
 
     def _on_removed(self, event: Any) -> None:
         for role, kept in list(self._kept.items()):
@@ -353,12 +317,3 @@ class CaseLabels(QObject):
                 kept.layer.events.data.disconnect(self._on_data)
                 kept.abandon()
             show_warning(f"The new pixels of {kept.layer.name} are not kept: {words}.")
-
-
-def _read(kept: KeptLayer) -> BaseException | None:
-    """Read a layer, in any thread; return what went wrong."""
-    try:
-        kept.read()
-    except (CosegError, StoppedError, OSError, MemoryError) as error:
-        return error
-    return None
