@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Image as NapariImage
 from PIL import Image
 
 from napari_coseg.annotation.case import Case
@@ -145,6 +146,11 @@ def test_a_result_goes_to_the_case_that_it_was_made_of(
 ) -> None:
     late = run(viewer.layers["a"])
     go(dock, qtbot, 2)
+    # An image of the same name that is no case.
+    strange = add(viewer, run(NapariImage(viewer.layers["a"].data, rgb=True, name="a")))
+    assert "another image" in dock.message
+    for layer in strange:
+        viewer.layers.remove(layer)
     late = add(viewer, late)
     assert "another case" in dock.message
     assert not any(layer.visible for layer in late)

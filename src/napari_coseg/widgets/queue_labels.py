@@ -215,11 +215,13 @@ class CaseLabels(QObject):
     # Results come, layers go.
 
     def _is_mine(self, layer: Any) -> bool:
-        """Whether one of our layers is of this case; by its name only where nothing else tells."""
+        """Whether one of our layers is of this case; one from a file is by its image's name."""
         if own_facts(layer) is None or role_of(layer) == PREVIEW_ROLE or layer == self._image:
             return False
         case = case_of(layer)
-        return case == case_of(self._image) if case else image_of(layer) == self._image.name
+        if case or _is_run(layer):
+            return case == case_of(self._image)
+        return bool(image_of(layer) == self._image.name)
 
     def _on_inserted(self, event: Any) -> None:
         layer = event.value
@@ -229,6 +231,8 @@ class CaseLabels(QObject):
             self.said.emit(
                 f"{layer.name} belongs to another case: it is kept with that one once you open it."
             )
+        elif not case and _is_run(layer):
+            self.said.emit(f"{layer.name} is not kept: it was made of another image.")
         else:
             self._consider(layer)
 
@@ -317,3 +321,9 @@ class CaseLabels(QObject):
                 kept.layer.events.data.disconnect(self._on_data)
                 kept.abandon()
             show_warning(f"The new pixels of {kept.layer.name} are not kept: {words}.")
+
+
+def _is_run(layer: Any) -> bool:
+    """Whether a model made a layer in this session."""
+    source = getattr(getattr(layer, "source", None), "path", None)
+    return own_facts(layer) is not None and "model" in layer.metadata and source is None
