@@ -290,3 +290,62 @@ def test_small_pictures(tmp_path: Path) -> None:
     (tmp_path / "q.png").write_bytes(read_small_picture(tmp_path / "p.png"))
     with Image.open(tmp_path / "q.png") as image:
         assert image.size == (96, 72)
+
+
+def test_a_failure_that_passes(tmp_path: Path) -> None:
+    with QueueProject.open(folder(tmp_path)) as project:
+        for number, status in enumerate((DONE, FLAGGED, IN_PROGRESS), 1):
+            project.set_status(number, status)
+        for number in range(1, 5):
+            project.failed(number, "The share is away.")
+        assert project.counts()[FAILED] == 4
+        with pytest.raises(CosegError, match="cannot be marked as done"):
+            project.set_status(2, DONE)
+    with QueueProject.open(tmp_path) as project:
+        assert {case.status for case in project.cases} == {FAILED}
+        for number in range(1, 5):
+            project.opened(number)
+        statuses = [case.status for case in project.cases]
+        assert statuses == [DONE, FLAGGED, IN_PROGRESS, IN_PROGRESS]
+
+
+def test_failures_as_they_were_written_at_first(tmp_path: Path) -> None:
+    with QueueProject.open(folder(tmp_path)) as project:
+        file = project.home / FILE
+    database = sqlite3.connect(file)
+    database.execute("UPDATE cases SET status = 'failed', reason = 'Gone.' WHERE id = 2")
+    database.commit()
+    database.close()
+    with QueueProject.open(tmp_path) as project:
+        assert (project.case(2).status, project.case(2).reason) == (FAILED, "Gone.")
+        project.opened(2)
+        assert project.case(2).status == IN_PROGRESS
+
+
+def test_hidden_cases_keep_their_numbers(tmp_path: Path) -> None:
+    with QueueProject.open(folder(tmp_path, 9)) as project:
+        project.set_anonymous(True)
+        before = project.names()
+        for number in range(3):
+            picture(tmp_path / f"a{number}.png", number)
+        new = project.rescan()
+        assert {n: name for n, name in project.names().items() if n not in new} == before
+        assert {project.name(n) for n in new} == {"Case 10", "Case 11", "Case 12"}
+        after = project.names()
+    picture(tmp_path / "0.png")
+    with QueueProject.open(tmp_path) as project:
+        assert {n: project.name(n) for n in after} == after
+        assert project.cases[-1].key == "0.png"
+
+
+def test_hidden_numbers_of_a_queue_that_has_not_kept_them(tmp_path: Path) -> None:
+    with QueueProject.open(folder(tmp_path, 9)) as project:
+        project.set_anonymous(True)
+        file, before = project.home / FILE, project.names()
+    database = sqlite3.connect(file)
+    database.execute("DELETE FROM meta WHERE name = 'order'")
+    database.commit()
+    database.close()
+    picture(tmp_path / "0.png")
+    with QueueProject.open(tmp_path) as project:
+        assert {number: project.name(number) for number in before} == before

@@ -42,7 +42,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Any:
         args[2][tuple(slice(0, 1) for _ in args[2].shape)]
         return opened(*args, **more)
 
-    monkeypatch.setattr("napari_coseg.widgets.prompt_target.Case.open", held)
+    monkeypatch.setattr("napari_coseg.widgets.kept_layer.Case.open", held)
     yield SimpleNamespace(open=gate.set, reached=there)
     gate.set()
 

@@ -19,8 +19,7 @@ from napari_coseg.imaging.volume_writing import write_volume
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.queue_layers import regions_on
 from napari_coseg.types import ClassTable, Mask
-from napari_coseg.widgets.held_layers import held_on
-from napari_coseg.widgets.prompt_place import PromptPlace
+from napari_coseg.widgets.held_layers import HeldCase, held_on, listen, listen_no_more
 from napari_coseg.widgets.queue_dock import QueueDock
 from tests.widgets import test_prompt_dock as parts
 
@@ -168,28 +167,26 @@ def test_filter(dock: QueueDock) -> None:
 
 
 def test_objects_are_lent_to_who_edits_them(dock: QueueDock, viewer: Any, qtbot: Any) -> None:
-    """As the Prompt dock does, which knows an image by its own reading of the layer."""
     image = viewer.layers["a0"]
+    heard: list[HeldCase] = []
+    listen(heard.append)
     held = held_on(image)
     assert held is not None
-    place = PromptPlace(viewer)
-    with qtbot.waitSignal(place.found, timeout=20_000):
-        place.look_at(image)
-    held.lend()
-    target = place.prepare(held.path, held.layer)
-    target.read()
-    target.begin()
-    paint(held.layer, 4)
-    target.let_go()
-    place.let_go()
-    held.take_back()
-    paint(held.layer, 5)
+    assert held.target is not None
+    assert held.target.layer == viewer.layers["a0 objects"]
+    held.target.commit([Commit(Mask((2, 3), np.ones((6, 6), bool)))], protect=True)
+    held.returned()
+    paint(held.target.layer, 5)
     go(dock, qtbot, 2)
+    listen_no_more(heard.append)
     assert held_on(image) is None
+    # Who has it is told before its journal is closed.
+    assert heard[0] is held
+    assert held.target is None
     go(dock, qtbot, 1)
     objects = viewer.layers["a0 objects"]
     assert isinstance(objects, Labels)
-    assert set(np.unique(objects.data)) == {0, 5}
+    assert set(np.unique(objects.data)) == {0, 1, 5}
     assert Stack.of(viewer.layers["a0"]).shape == (40, 50)
 
 
@@ -215,8 +212,8 @@ def test_the_prompt_dock_draws_into_the_case(
     # The queue keeps the layer itself now.
     held = held_on(viewer.layers["a0"])
     assert held is not None
-    assert held.borrowed is None
-    paint(held.layer, 6)
+    assert held.target is not None
+    paint(held.target.layer, 6)
     go(dock, qtbot, 2)
     go(dock, qtbot, 1)
     assert set(np.unique(viewer.layers["a0 objects"].data)) == {0, 1, 6}

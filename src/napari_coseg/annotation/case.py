@@ -53,6 +53,7 @@ class Case(ObjectEdits, PixelEdits):
         on_trouble: Callable[[str | None], None] | None = None,
         objects: Mapping[int, ObjectRecord] | None = None,
         run: Run | None = None,
+        keep: bool = False,
     ) -> Case:
         """Open a journal, or begin one.
 
@@ -82,6 +83,9 @@ class Case(ObjectEdits, PixelEdits):
         run : Run, optional
             The model run that made the labels of a new journal: it begins empty then, and the run
             is its first edit.
+        keep : bool
+            Whether the labels stay as they are where there is a journal: they and the case differ
+            then until `take_over`, which has to be called before any edit.
 
         Returns
         -------
@@ -111,7 +115,7 @@ class Case(ObjectEdits, PixelEdits):
         made: Base | None = None
         try:
             if journal.begun:
-                table = restore(journal, labels, put)
+                table = restore(journal, labels, None if keep else put)
             else:
                 base = take_in(labels, journal.grid, objects or {})
                 if run is not None:
@@ -153,6 +157,12 @@ class Case(ObjectEdits, PixelEdits):
     def redo_name(self) -> str | None:
         """What redo would do again, None for nothing."""
         return _name(self._state.to_redo)
+
+    @property
+    def stands_on_run(self) -> bool:
+        """Whether the last edit is a run: nobody has changed anything since."""
+        edit = self._state.to_undo()
+        return edit is not None and edit.kind == "run"
 
     @property
     def notes(self) -> Mapping[str, str]:

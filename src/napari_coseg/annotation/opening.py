@@ -54,11 +54,11 @@ def take_in(labels: Any, grid: Grid, known: Mapping[int, ObjectRecord]) -> Base:
 
 
 def restore(
-    journal: Journal, labels: Any, write: Callable[[Window, Labels], None]
+    journal: Journal, labels: Any, write: Callable[[Window, Labels], None] | None
 ) -> dict[int, ObjectRecord]:
     """Bring a layer to what its journal holds; the objects.
 
-    Only what differs is written.
+    Only what differs is written, and nothing where `write` is None.
 
     Raises
     ------
@@ -73,6 +73,8 @@ def restore(
             f"The journal holds object {largest}, which labels of {labels.dtype} cannot; convert "
             "the layer to int32."
         )
+    if write is None:
+        return objects
     filled = set()
     for chunk, values in journal.chunks():
         filled.add(chunk)

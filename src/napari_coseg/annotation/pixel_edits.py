@@ -89,15 +89,44 @@ class PixelEdits:
         CosegError
             If the journal cannot be read now, or an id does not fit.
         """
-        self._state.check_open()
+        state = self._state
+        state.check_open()
+        patches, tally = self._against_journal(window)
+        rows = tally.rows(state.objects, {}, state.read, "brush")
+        return state.done("stroke", name, patches, rows, in_layer=True)
+
+    def take_over(self, objects: Mapping[int, ObjectRecord], run: Run) -> Change:
+        """Take in, as one edit, that the layer holds other labels than the journal.
+
+        Parameters
+        ----------
+        objects : mapping
+            What is known of the objects in the layer.
+        run : Run
+            What made them, as the person reads it.
+
+        Raises
+        ------
+        CosegError
+            If the journal cannot be read now, or an id does not fit.
+        """
+        state = self._state
+        state.check_open()
+        patches, tally = self._against_journal(None)
+        rows = tally.rows(state.objects, objects, state.read, "model")
+        return state.done(
+            "run", run.name, patches, rows, in_layer=True, model=run.model, settings=run.settings
+        )
+
+    def _against_journal(self, window: Window | None) -> tuple[list[Patch], Tally]:
+        """Return in what the layer differs from the journal, in a window or anywhere."""
         state = self._state
         tally = Tally(len(state.grid.shape))
         patches: list[Patch] = []
         for part in state.grid.parts(state.grid.whole if window is None else window):
             stored = state.stored(part.chunk)[part.in_chunk]
             patches += compare(state.grid, part.window, stored, state.read(part.window), tally)
-        rows = tally.rows(state.objects, {}, state.read, "brush")
-        return state.done("stroke", name, patches, rows, in_layer=True)
+        return patches, tally
 
     def adopt(
         self,

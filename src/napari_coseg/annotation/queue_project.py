@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import random
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from napari_coseg.annotation.places import SUFFIX, data_folder, why_not
-from napari_coseg.annotation.queue_cases import OWN_FOLDER, case_stem, find_cases, listed_cases
+from napari_coseg.annotation.queue_cases import OWN_FOLDER, find_cases, listed_cases
+from napari_coseg.annotation.queue_faults import damaged_queue
+from napari_coseg.annotation.queue_names import ORDER, HiddenOrder, case_name, case_names, masked
 from napari_coseg.annotation.queue_store import (
     FAILED,
     IN_PROGRESS,
@@ -57,11 +58,16 @@ class QueueProject:
         self._last = int(facts.get("last", "0"))
         self._listed = facts.get("listed") == "1"
         seed = facts.get("seed")
-        self._seed = secrets.token_hex(8) if seed is None else seed
+        if seed is None:
+            seed = secrets.token_hex(8)
+        try:
+            self._order = HiddenOrder(seed, facts.get(ORDER), self._cases.values())
+        except (ValueError, TypeError) as error:
+            raise damaged_queue(store.path) from error
         self.on_trouble: Callable[[str | None], None] | None = None
         self._writer = QueueWriter(store, self._trouble)
-        if seed is None:
-            self._writer.put(("seed", self._seed))
+        if (facts.get("seed"), facts.get(ORDER)) != (seed, self._order.text):
+            self._writer.put(("seed", seed), (ORDER, self._order.text))
 
     @classmethod
     def open(
@@ -125,11 +131,9 @@ class QueueProject:
 
     @property
     def cases(self) -> list[QueueCase]:
-        """All cases in their order: shuffled by the queue's seed where names are hidden."""
+        """All cases in their order: a shuffled one where names are hidden."""
         cases = list(self._cases.values())
-        if self._anonymous:
-            cases.sort(key=lambda case: random.Random(f"{self._seed}/{case.key}").random())
-        return cases
+        return self._order.sorted(cases) if self._anonymous else cases
 
     def case(self, number: int) -> QueueCase:
         """Return a case by its number."""
@@ -142,28 +146,20 @@ class QueueProject:
     def name(self, number: int) -> str:
         """Return what a case is called: "Case 7" where names are hidden.
 
-        That number is its place in the shuffled order, and tells nothing of the file.
+        It keeps that number, which tells nothing of the file.
         """
-        if not self._anonymous:
-            return case_stem(self._cases[number].key)
-        order = [case.id for case in self.cases]
-        return f"Case {order.index(number) + 1}"
+        return case_name(self._cases[number], self._order if self._anonymous else None)
 
     def names(self) -> dict[int, str]:
         """Return what all cases are called."""
-        if self._anonymous:
-            return {case.id: f"Case {i}" for i, case in enumerate(self.cases, 1)}
-        return {case.id: case_stem(case.key) for case in self._cases.values()}
+        return case_names(self._cases, self._order if self._anonymous else None)
 
     def reason(self, number: int) -> str:
         """Return why a case failed, without the name of its file where names are hidden."""
         reason = self._cases[number].reason
         if not self._anonymous or not reason:
             return reason
-        path, name = self.path(number), self.name(number)
-        for told in (str(path), self._cases[number].key, path.name, case_stem(path.name)):
-            reason = reason.replace(told, name)
-        return reason
+        return masked(reason, self.path(number), self._cases[number].key, self.name(number))
 
     def journal(self, number: int, role: str) -> Path:
         """Return the file of a case's labels.
@@ -177,6 +173,11 @@ class QueueProject:
         # By the path and not by the number: a queue that begins anew finds its labels again.
         digest = hashlib.blake2b(self._cases[number].key.encode(), digest_size=8).hexdigest()
         return self.home / LABELS / f"{digest}.{role}{SUFFIX}"
+
+    def known_as(self, number: int) -> str:
+        """Return what tells a case from all others, of other queues too, and names no file."""
+        key = str(self.root / self._cases[number].key)
+        return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
     @property
     def anonymous(self) -> bool:
@@ -223,11 +224,16 @@ class QueueProject:
     # What changes.
 
     def opened(self, number: int) -> None:
-        """Remember that a case was opened: one to do, or that had failed, is in progress now."""
+        """Remember that a case was opened.
+
+        One that had failed is what it was before; one to do is in progress now.
+        """
         self._last = number
         self._writer.put(("last", str(number)))
-        if self._cases[number].status in (TO_DO, FAILED):
-            self.set_status(number, IN_PROGRESS)
+        case = dataclasses.replace(self._cases[number], reason="")
+        if case.status == TO_DO:
+            case = dataclasses.replace(case, stands=IN_PROGRESS)
+        self._put(case)
 
     def set_status(self, number: int, status: str) -> None:
         """Set the status of a case.
@@ -236,14 +242,23 @@ class QueueProject:
         ------
         ValueError
             If there is no such status, or it is "failed", which `failed` sets.
+        CosegError
+            If the case has failed: nobody can see what they say that of.
         """
         if status not in STATUSES or status == FAILED:
             raise ValueError(f"no status that can be set: {status!r}")
-        self._put(dataclasses.replace(self._cases[number], status=status, reason=""))
+        case = self._cases[number]
+        if case.status == FAILED:
+            raise CosegError(
+                f"{self.name(number)} cannot be read now, so it cannot be marked as {status}. It "
+                f"was {case.stands} before, and is again once it opens."
+            )
+        self._put(dataclasses.replace(case, stands=status))
 
     def failed(self, number: int, reason: str) -> None:
-        """Remember that a case cannot be used, and why; the queue goes on."""
-        self._put(dataclasses.replace(self._cases[number], status=FAILED, reason=reason))
+        """Remember that a case cannot be used now, and why; its status waits until it can."""
+        reason = reason or "It cannot be read."
+        self._put(dataclasses.replace(self._cases[number], reason=reason))
 
     def set_note(self, number: int, note: str) -> None:
         """Set the note of a case."""
@@ -280,7 +295,8 @@ class QueueProject:
                 self._cases[number] = QueueCase(number, key)
                 new.append(self._cases[number])
         if new:
-            self._writer.put(*new)
+            self._order.take_in(self._cases.values())
+            self._writer.put(*new, (ORDER, self._order.text))
         return [case.id for case in new if isinstance(case, QueueCase)]
 
     def _put(self, case: QueueCase) -> None:

@@ -43,22 +43,27 @@ class QueueCase:
         Its number in the queue, from 1, which it keeps.
     key : str
         Path of its image below the queue's folder, with ``/``.
-    status : str
-        One of `STATUSES`.
+    stands : str
+        What the person has made of it: one of `STATUSES`, "failed" not among them.
     note : str
         Of the person.
     reason : str
-        Why it failed; empty for other statuses.
+        Why it cannot be read now; empty where it can, as far as is known.
     seconds : float
         How long a person worked at it.
     """
 
     id: int
     key: str
-    status: str = TO_DO
+    stands: str = TO_DO
     note: str = ""
     reason: str = ""
     seconds: float = 0.0
+
+    @property
+    def status(self) -> str:
+        """What is shown, one of `STATUSES`: "failed" as long as the case cannot be read."""
+        return FAILED if self.reason else self.stands
 
 
 #: A row of a case or a fact of the queue, as it is to be.
@@ -134,7 +139,7 @@ class QueueStore:
             raise explained_queue(error, self.path) from error
         if any(row[2] not in STATUSES for row in rows):
             raise damaged_queue(self.path)
-        return [QueueCase(*row) for row in rows]
+        return [_case(*row) for row in rows]
 
     def facts(self) -> dict[str, str]:
         """Return what is known of the queue as a whole."""
@@ -157,7 +162,7 @@ class QueueStore:
                         (
                             change.id,
                             change.key,
-                            change.status,
+                            change.stands,
                             change.note,
                             change.reason,
                             change.seconds,
@@ -195,3 +200,10 @@ class QueueStore:
     def close(self) -> None:
         """Close the file, which lets others open it."""
         close(self._db)
+
+
+def _case(number: int, key: str, status: str, note: str, reason: str, seconds: float) -> QueueCase:
+    if status == FAILED:
+        # As it was written at first, without what the case was before.
+        status, reason = IN_PROGRESS, reason or "It could not be read."
+    return QueueCase(number, key, status, note, reason, seconds)

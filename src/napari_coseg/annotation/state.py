@@ -170,7 +170,8 @@ class State:
         CosegError
             If the journal cannot be read now.
         """
-        if not self.writer.wait(_PATIENCE):
+        # Where the disk is known to refuse, nobody waits for it.
+        if not self.writer.wait(0.0 if self.writer.error else _PATIENCE):
             raise CosegError(
                 self.writer.error or "The disk is too slow to be asked now; try again later."
             )

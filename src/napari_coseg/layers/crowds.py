@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_coseg.imaging.palette import object_colours
+from napari_coseg.layers.cases import kept_case
 from napari_coseg.layers.tuples import (
     METADATA,
     LayerData,
@@ -63,7 +64,7 @@ def picture_layer(instances: LayerData) -> LayerData:
             **{name: attributes[name] for name in kept if name in attributes},
             **shown,
             "name": f"{attributes['name']} (colours)",
-            "metadata": {METADATA: {**own, "role": PICTURE}},
+            "metadata": {**kept_case(attributes["metadata"]), METADATA: {**own, "role": PICTURE}},
         },
         "labels",
     )

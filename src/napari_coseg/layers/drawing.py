@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 
+from napari_coseg.layers.cases import kept_case
 from napari_coseg.layers.object_rows import object_rows
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.results import Place, own_facts, placed
@@ -70,7 +71,7 @@ def objects_layer(image: Any, stack: Stack, classes: ClassTable = PLAIN) -> Labe
         labels,
         name=f"{stack.name} objects",
         features=object_rows({}, classes, stack.mpp, None),
-        metadata={**kept_grid(image, shape), **own},
+        metadata={**kept_grid(image, shape), **kept_case(getattr(image, "metadata", None)), **own},
         **placed(image, stack, place),
     )
 

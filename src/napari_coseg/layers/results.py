@@ -12,6 +12,7 @@ import pandas as pd
 from napari.layers import Layer
 
 from napari_coseg.imaging.palette import object_colours
+from napari_coseg.layers.cases import kept_case
 from napari_coseg.layers.crowds import with_picture
 from napari_coseg.layers.pictures import Box
 from napari_coseg.layers.planes import Stack
@@ -77,7 +78,7 @@ def result_layers(
     size = (place.box[2] - place.box[0], place.box[3] - place.box[1])
     geometry = placed(image, stack, place)
     shape = tuple(np.array([*leading, *size])[order].tolist())
-    volume = kept_grid(image, shape)
+    carried = {**kept_grid(image, shape), **kept_case(getattr(image, "metadata", None))}
     made = []
     if first.regions is not None:
         regions = np.stack([r.regions for r in results if r.regions is not None])
@@ -90,7 +91,7 @@ def result_layers(
                     None,
                 ),
                 geometry,
-                {**_facts("regions", first, stack, place), **volume},
+                {**_facts("regions", first, stack, place), **carried},
             )
         )
     if first.instances is not None:
@@ -105,7 +106,7 @@ def result_layers(
                     None,
                 ),
                 geometry,
-                {**_facts("instances", first, stack, place), **volume},
+                {**_facts("instances", first, stack, place), **carried},
             )
         )
     return [Layer.create(*data) for data in made]

@@ -1,65 +1,83 @@
-"""Layers that one dock keeps under a journal, and lends to another that wants to edit them.
+"""The labels of a queue's open case, lent to another dock that wants to edit them.
 
-A journal belongs to one opener at a time. The queue keeps the objects of its open case; the Prompt
-dock borrows them while it works on that image, and gives them back.
+A case has one journal for its objects, and one dock owns it: the queue. The Prompt dock works on
+the same open `Target` while it looks at that image, so that no second journal comes to be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from napari_coseg.widgets.prompt_target import Target
 
 
 @dataclass(eq=False)
-class HeldLayer:
-    """A Labels layer under a journal.
+class HeldCase:
+    """The objects of an open case.
 
     Attributes
     ----------
-    image, layer : layer
-        The image, and what is drawn on it.
-    path : Path
-        Of the journal.
-    lend : callable
-        Closes the journal, so that somebody else can open it; nothing where it is lent already.
-    take_back : callable
-        Opens it again.
-    borrowed : object
-        The open case's target of whoever has it, None while nobody has.
+    image : Image layer
+        What they are drawn on.
+    renew : callable
+        Puts a new, empty layer in the place of one that was taken away, and returns it under the
+        case's journal. Raises a `CosegError` where that cannot be.
+    target : Target or None
+        None while the layer is being read, or was taken away.
     """
 
     image: Any
-    layer: Any
-    path: Path
-    lend: Callable[[], None]
-    take_back: Callable[[], None]
-    borrowed: Any = None
+    renew: Callable[[], Target]
+    target: Target | None = None
+
+    def change(self, target: Target | None) -> None:
+        """Exchange the layer, and let others know."""
+        self.target = target
+        _tell(self)
+
+    def returned(self) -> None:
+        """Hear that whoever edited the layer is done with it."""
+        if self.target is not None:
+            self.target.catch_up()
+            self.target.bind_keys()
 
 
-_held: list[HeldLayer] = []
+_held: list[HeldCase] = []
+_listeners: list[Callable[[HeldCase], None]] = []
 
 
-def hold(held: HeldLayer) -> None:
-    """Let others know of a layer."""
+def hold(held: HeldCase) -> None:
+    """Let others know of a case."""
     _held.append(held)
+    _tell(held)
 
 
-def forget(held: HeldLayer) -> None:
-    """Lend a layer no more."""
+def forget(held: HeldCase) -> None:
+    """Lend a case's layer no more: whoever has it lets go of it before this returns."""
     if held in _held:
         _held.remove(held)
+    held.change(None)
 
 
-def held_on(image: Any) -> HeldLayer | None:
-    """Return the layer that is kept for an image, None for none."""
+def held_on(image: Any) -> HeldCase | None:
+    """Return the case whose image a layer is, None for none."""
     return next((held for held in _held if held.image == image), None)
 
 
-def held_as(layer: Any, path: Path | None) -> HeldLayer | None:
-    """Return what is known of a layer, or of a journal; None where nobody keeps it."""
-    for held in _held:
-        if held.path == path or (layer is not None and held.layer == layer):
-            return held
-    return None
+def listen(heard: Callable[[HeldCase], None]) -> None:
+    """Call back whenever the layer of a case comes, goes or is exchanged."""
+    _listeners.append(heard)
+
+
+def listen_no_more(heard: Callable[[HeldCase], None]) -> None:
+    """End `listen`."""
+    with suppress(ValueError):
+        _listeners.remove(heard)
+
+
+def _tell(held: HeldCase) -> None:
+    for heard in list(_listeners):
+        heard(held)

@@ -14,10 +14,11 @@ from qtpy.QtCore import QObject, Signal
 from napari_coseg.annotation.change import Change
 from napari_coseg.layers.sheet import Alignment
 from napari_coseg.types import CosegError
-from napari_coseg.widgets.held_layers import HeldLayer, held_as, held_on
+from napari_coseg.widgets.held_layers import HeldCase, held_on, listen, listen_no_more
+from napari_coseg.widgets.kept_layer import INSTANT
 from napari_coseg.widgets.prompt_form import PromptForm
 from napari_coseg.widgets.prompt_into import fill_into
-from napari_coseg.widgets.prompt_opening import INSTANT, Opening, Waiting
+from napari_coseg.widgets.prompt_opening import Opening, Waiting
 from napari_coseg.widgets.prompt_place import PromptPlace
 from napari_coseg.widgets.prompt_target import Target
 
@@ -60,7 +61,7 @@ class Desk(QObject):
         self.opening: Opening | None = None
         self.turn = 0
         self._offset: tuple[float, ...] = ()
-        self._borrowed: HeldLayer | None = None
+        self._borrowed: HeldCase | None = None
         self._reading = threading.Lock()
         self._new_wanted = False
         self.place.found.connect(self._on_found)
@@ -69,6 +70,7 @@ class Desk(QObject):
         events.inserted.connect(self.fill)
         events.renamed.connect(self.fill)
         events.removed.connect(self._on_removed)
+        listen(self._on_held)
 
     @property
     def mpp(self) -> float | None:
@@ -157,16 +159,21 @@ class Desk(QObject):
             self._hear_data(opening.target, False)
             opening.leave()
         if self.target is None:
-            self._give_back()
             return
         self.turn += 1
         target, self.target = self.target, None
+        borrowed, self._borrowed = self._borrowed, None
         self._hear_data(target, False)
         try:
             self.dropped.emit(target.layer)
         finally:
-            target.let_go()
-            self._give_back()
+            if borrowed is not None:
+                self._hear_edits(target, False)
+                borrowed.returned()
+            elif not target.let_go():
+                show_warning(
+                    f"Not all of {target.layer.name} is on the disk: save the layer to a file."
+                )
 
     def fill(self, event: object = None) -> None:
         """List the layers that objects could go into, and earlier work on the image."""
@@ -184,6 +191,7 @@ class Desk(QObject):
         events.inserted.disconnect(self.fill)
         events.renamed.disconnect(self.fill)
         events.removed.disconnect(self._on_removed)
+        listen_no_more(self._on_held)
         self.place.let_go()
         self.drop()
 
@@ -193,9 +201,10 @@ class Desk(QObject):
         earlier = self.place.earlier()
         free = self.target is None and self.opening is None
         held = held_on(self.place.image)
-        if held is not None and free and not self._new_wanted:
-            # The queue's case: objects go into its layer.
-            self._open(held.path, held.layer)
+        if held is not None:
+            if free and held.target is not None:
+                # The queue's case: objects go into its layer.
+                self._borrow(held)
         elif earlier and free and not self._new_wanted:
             self._open(earlier[0], back=True)
 
@@ -215,18 +224,16 @@ class Desk(QObject):
 
     def _open(self, path: Path | None, layer: Any = None, *, back: bool = False) -> None:
         """Open a layer: at once, or in a thread where it is large."""
-        self._borrowed = held_as(layer, path)
-        if self._borrowed is not None:
-            path, layer = self._borrowed.path, self._borrowed.layer
-            self._borrowed.lend()
+        held = held_on(self.place.image)
+        if held is not None:
+            # A case has one journal for objects.
+            self._borrow(held)
+            return
         try:
             target = self.place.prepare(path, layer)
-            if self._borrowed is not None:
-                self._borrowed.borrowed = target
             if target.size <= INSTANT:
                 target.read()
         except CosegError as error:
-            self._give_back()
             self._on_refused(str(error))
             return
         if target.size <= INSTANT:
@@ -248,25 +255,60 @@ class Desk(QObject):
         try:
             target.begin()
         except CosegError as error:
-            self._give_back()
             self._on_refused(str(error))
             return False
         self.place.show(target)
+        self._hear_data(target, True)
+        self._use(target)
+        if back:
+            count = len(target.case.objects)
+            self.said.emit(f"Your earlier work on this image is back: {count:,} objects.")
+        return True
+
+    def _borrow(self, held: HeldCase) -> None:
+        """Use the layer of a queue's case, which the queue opens and closes."""
+        if self.target is not None:
+            return
+        try:
+            target = held.target or held.renew()
+        except CosegError as error:
+            self.said.emit(str(error))
+            return
+        if self.target is None:
+            self._borrowed = held
+            self._use(target)
+
+    def _on_held(self, held: HeldCase) -> None:
+        """Follow the layer of a case, which has come, gone, or is another one."""
+        if held is self._borrowed and (self.target is None or held.target != self.target):
+            self.drop()
+            self.said.emit("")
+            self.fill()
+        if held.target is not None and self.target is None and held_on(self.place.image) is held:
+            self.drop()
+            self._borrow(held)
+
+    def _use(self, target: Target) -> None:
+        """Let objects go into a layer that is open."""
         self.target = target
         self._offset = self.place.offset(target.layer)
-        target.changed.connect(self.changed)
-        target.saving.connect(self._on_saved)
-        target.trouble.connect(self._on_trouble)
-        self._hear_data(target, True)
+        self._hear_edits(target, True)
         self.form.show_classes(target.classes)
         target.colour_by(self.form.by_object.isChecked())
         self.fill()
         self._on_saved(target.case.saved)
         self.opened.emit()
-        if back:
-            count = len(target.case.objects)
-            self.said.emit(f"Your earlier work on this image is back: {count:,} objects.")
-        return True
+
+    def _hear_edits(self, target: Target, on: bool) -> None:
+        for signal, hears in (
+            (target.changed, self._on_changed),
+            (target.saving, self._on_saved),
+            (target.trouble, self._on_trouble),
+        ):
+            if on:
+                signal.connect(hears)
+            else:
+                signal.disconnect(hears)
 
     def _on_read(self, opening: Opening, back: bool) -> None:
         self.opening = None
@@ -284,16 +326,10 @@ class Desk(QObject):
         lost = opening.give_up()
         if opening is self.opening:
             self.opening = None
-            self._give_back()
             self._hear_data(opening.target, False)
             self.said.emit("")
             self.fill()
         self._tell_lost(lost)
-
-    def _give_back(self) -> None:
-        borrowed, self._borrowed = self._borrowed, None
-        if borrowed is not None:
-            borrowed.take_back()
 
     def _on_kept(self, opening: Opening, done: int) -> None:
         name = opening.target.layer.name
@@ -359,12 +395,18 @@ class Desk(QObject):
             self.said.emit(f"{name} has other pixels now{words}: choose it again to go on.")
             self.fill()
 
+    def _on_changed(self, change: Change) -> None:
+        self.changed.emit(change)
+
     def _on_saved(self, saved: bool) -> None:
         if self.target is None:
             return
         where = ""
-        with suppress(CosegError):
-            where = f", {self.place.journal().reason}"
+        if self._borrowed is not None:
+            where = ", with the queue's case"
+        else:
+            with suppress(CosegError):
+                where = f", {self.place.journal().reason}"
         count = len(self.target.case.objects)
         state = "Saved" if saved else "Saving …"
         self.form.saved.setText(f"{count:,} objects · {state}{where}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QComboBox
 
+from napari_coseg.widgets.held_layers import held_on
 from napari_coseg.widgets.prompt_opening import Opening
 from napari_coseg.widgets.prompt_place import PromptPlace
 from napari_coseg.widgets.prompt_target import Target
@@ -28,6 +29,15 @@ def fill_into(
     """
     into.blockSignals(True)
     into.clear()
+    held = None if place.image is None else held_on(place.image)
+    if held is not None:
+        # A queue's case has one layer for objects, and one journal.
+        layer = None if held.target is None else held.target.layer
+        into.addItem(
+            *("New layer", ("new", None)) if layer is None else (layer.name, ("layer", layer))
+        )
+        into.blockSignals(False)
+        return
     into.addItem("New layer", ("new", None))
     used = target if opening is None else opening.target
     shown = False

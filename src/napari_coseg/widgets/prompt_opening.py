@@ -14,9 +14,6 @@ from napari_coseg.types import CosegError
 from napari_coseg.widgets.background import in_background
 from napari_coseg.widgets.prompt_target import Target
 
-#: Pixels up to which a layer is read while the person waits: some tenths of a second.
-INSTANT = 4 << 20
-
 
 @dataclass(frozen=True)
 class Waiting:

@@ -11,10 +11,12 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_coseg.annotation.queue_project import QueueProject
 from napari_coseg.annotation.queue_times import ActiveTime
+from napari_coseg.layers.cases import mark_case
 from napari_coseg.layers.queue_layers import picture_image, volume_image
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.parts import wait_for
 from napari_coseg.widgets.queue_labels import CaseLabels
+from napari_coseg.widgets.queue_late import LateWork, warn_unsaved
 from napari_coseg.widgets.queue_reader import Prepared, QueueReader
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class QueueDesk(QObject):
         self._reader: QueueReader | None = None
         self._image: Any = None
         self._labels: CaseLabels | None = None
+        self._notes = ""
         self._next: int | None = None
         self._time = ActiveTime()
         self._timer = QTimer(self)
@@ -109,9 +112,14 @@ class QueueDesk(QObject):
         Raises
         ------
         CosegError
-            If work on the case is not on the disk yet.
+            If work on the case, or on the queue, is not on the disk yet.
         """
         self.close_case()
+        project = self.project
+        if project is not None and not wait_for(lambda: project.wait(0), _PATIENCE):
+            raise CosegError(
+                project.writer.error or "Changes of the queue are not on the disk yet: try again."
+            )
         self._end()
 
     def open_case(self, number: int, ahead: int | None = None) -> None:
@@ -150,10 +158,10 @@ class QueueDesk(QObject):
         if self.number is None or self.project is None:
             return
         labels = self._labels
-        if (
-            labels is not None
-            and not labels.wait(0.2)
-            and not wait_for(lambda: labels.wait(0), _PATIENCE)
+        if labels is not None:
+            labels.look_again()
+        if labels is not None and not (
+            labels.wait(0.2) or wait_for(lambda: labels.wait(0), _PATIENCE)
         ):
             raise CosegError(
                 f"{self.project.name(self.number)} stays open: work on it is not on the disk yet. "
@@ -162,19 +170,26 @@ class QueueDesk(QObject):
         if self._time.running:
             self.project.add_time(self.number, self._time.end())
         self.number, self.reading = None, False
-        image, self._image, self._labels = self._image, None, None
+        self._take_away()
+        self.changed.emit()
+        self.opened.emit()
+
+    def _take_away(self) -> None:
+        """Take the case's layers out of the viewer; what is not on the disk stays there."""
+        image, self._image = self._image, None
+        labels, self._labels = self._labels, None
         if image is not None:
             self._listen(image, False)
         if labels is not None:
             layers = labels.layers
-            labels.let_go()
             labels.blockSignals(True)
-            for layer in layers:
-                self._viewer.layers.remove(layer)
+            if labels.let_go():
+                for layer in layers:
+                    self._viewer.layers.remove(layer)
+            else:
+                warn_unsaved(layers)
         if image is not None and image in self._viewer.layers:
             self._viewer.layers.remove(image)
-        self.changed.emit()
-        self.opened.emit()
 
     def want_small(self, number: int) -> None:
         """Make the small picture of a case."""
@@ -204,8 +219,10 @@ class QueueDesk(QObject):
         self._timer.stop()
         try:
             self.close_case()
-        except CosegError as error:
-            show_warning(str(error))
+        except CosegError:
+            labels, self._labels = self._labels, None
+            if labels is not None:
+                LateWork(labels)
         self._end()
 
     def _end(self) -> None:
@@ -222,14 +239,25 @@ class QueueDesk(QObject):
     def _on_ready(self, number: int, found: object) -> None:
         if number != self.number or not self.reading or self.project is None:
             return
-        self.reading = False
         try:
             if isinstance(found, BaseException):
                 raise found
             assert isinstance(found, Prepared)
             self._show(number, found)
         except (CosegError, OSError, MemoryError, ValueError) as error:
+            self._on_labels(number, error)
+
+    def _on_labels(self, number: int, error: BaseException | None) -> None:
+        """Go on once all of a case is there, or cannot be read."""
+        if number != self.number or not self.reading or self.project is None:
+            return
+        self.reading = False
+        if error is not None:
             self._fail(number, str(error) or type(error).__name__)
+        else:
+            self.project.opened(number)
+            self._time.begin()
+            self.said.emit(self._notes)
         assert self._reader is not None
         self._reader.ahead(self._next, number)
         self.changed.emit()
@@ -237,40 +265,35 @@ class QueueDesk(QObject):
 
     def _show(self, number: int, prepared: Prepared) -> None:
         assert self.project is not None
+        assert self._reader is not None
         image, name = prepared.image, self.project.name(number)
         if image.grid is None:
             layer = picture_image(image.pixels, name, image.mpp)
         else:
             layer = volume_image(image.pixels, image.grid, image.unit, name, image.window)
-        self._image = layer
-        self._viewer.layers.append(layer)
+        # Two cases may have one name.
+        mark_case(layer, self.project.known_as(number))
+        self._image, self._notes = layer, " ".join(image.notes)
         journals = {role: self.project.journal(number, role) for role in ("objects", "regions")}
-        labels = CaseLabels(self._viewer, layer, prepared.identity, journals, image.mpp)
+        readers = self._reader.labels
+        # Before others see the image: they ask whose it is.
+        labels = CaseLabels(self._viewer, layer, prepared.identity, journals, image.mpp, readers)
         labels.saving.connect(self.saving)
         labels.trouble.connect(self._trouble)
         labels.said.connect(self.said)
         # Before it opens: where one of two journals fails, the other is closed.
         self._labels = labels
-        labels.open()
+        self._viewer.layers.append(layer)
         self._listen(layer, True)
         if layer.ndim == 3:
             self._viewer.dims.set_current_step(0, layer.data.shape[0] // 2)
         self._viewer.reset_view()
-        self.project.opened(number)
-        self._time.begin()
-        self.said.emit(" ".join(image.notes))
+        labels.opened.connect(lambda error: self._on_labels(number, error))
+        labels.open()
 
     def _fail(self, number: int, reason: str) -> None:
         assert self.project is not None
-        image, self._image = self._image, None
-        labels, self._labels = self._labels, None
-        if labels is not None:
-            layers = labels.layers
-            labels.let_go()
-            for layer in layers:
-                self._viewer.layers.remove(layer)
-        if image is not None and image in self._viewer.layers:
-            self._viewer.layers.remove(image)
+        self._take_away()
         self.project.failed(number, reason)
         self.said.emit(self.project.reason(number))
 

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QInputDialog,
     QLineEdit,
-    QPlainTextEdit,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -27,18 +26,16 @@ from napari_coseg.annotation.queue_export import (
     finished_cases,
 )
 from napari_coseg.annotation.queue_project import QueueProject
-from napari_coseg.annotation.queue_store import DONE, FLAGGED, IN_PROGRESS, STATUSES
+from napari_coseg.annotation.queue_store import DONE, FAILED, FLAGGED, IN_PROGRESS, STATUSES
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.background import in_background
 from napari_coseg.widgets.parts import Dock, combo, note
 from napari_coseg.widgets.queue_desk import QueueDesk
+from napari_coseg.widgets.queue_note import NoteField
 from napari_coseg.widgets.queue_table import QueueModel, QueueTable
 
 if TYPE_CHECKING:
     import napari.viewer
-
-#: Milliseconds after the last letter of a note until it is kept.
-_PAUSE = 400
 
 
 class QueueDock(Dock):
@@ -76,7 +73,7 @@ class QueueDock(Dock):
         self._flag.setCheckable(True)
         self._flag.setToolTip("Mark the open case for another look; press again to take it back.")
         self._flag.setMinimumHeight(32)
-        self._note = _NoteField()
+        self._note = NoteField()
         self._hide = QCheckBox("Hide names, shuffle")
         self._hide.setToolTip('Cases are called "Case 1", "Case 2", … in an order of their own.')
         self._export = QPushButton("Export done …")
@@ -102,10 +99,6 @@ class QueueDock(Dock):
         self._shown.addItem("All", STATUSES)
         for status in STATUSES:
             self._shown.addItem(status.capitalize(), (status,))
-        self._typed = QTimer(self)
-        self._typed.setSingleShot(True)
-        self._typed.setInterval(_PAUSE)
-        self._typed.timeout.connect(self._keep_note)
         self._connect()
         self._refresh()
         self._message.setText("Choose the folder of your images.")
@@ -174,8 +167,8 @@ class QueueDock(Dock):
         # Before its status changes, by which it may fall out of the list.
         following = QueueProject.neighbour(self.model.cases, number, True)
         self._keep_note()
-        project.set_status(number, DONE)
-        self._refresh()
+        if not self._set_status(number, DONE):
+            return
         if following is None:
             left = len(project.cases) - project.counts()[DONE]
             self._message.setText(
@@ -189,8 +182,19 @@ class QueueDock(Dock):
         project, number = self.desk.project, self.desk.number
         if project is not None and number is not None:
             flagged = project.case(number).status == FLAGGED
-            project.set_status(number, IN_PROGRESS if flagged else FLAGGED)
-        self._refresh()
+            self._set_status(number, IN_PROGRESS if flagged else FLAGGED)
+
+    def _set_status(self, number: int, status: str) -> bool:
+        """Set a case's status; where that cannot be, say why."""
+        assert self.desk.project is not None
+        try:
+            self.desk.project.set_status(number, status)
+        except CosegError as error:
+            self._message.setText(str(error))
+            return False
+        finally:
+            self._refresh()
+        return True
 
     def hide_names(self, hide: bool) -> None:
         """Hide names and shuffle, or show them again."""
@@ -220,6 +224,8 @@ class QueueDock(Dock):
             self._message.setText(str(error))
             return
 
+        writing, said = f"Writing {folder.name} …", [""]
+
         def write() -> list[str] | NoPixelSizeError:
             try:
                 return export_cases(cases, folder, layout, name=folder.name, mpp=mpp)
@@ -233,11 +239,15 @@ class QueueDock(Dock):
             count = len(cases) - len(told)
             words = [f"{count} cases are in {folder}." if count != 1 else f"1 case is in {folder}."]
             show_info(" ".join([*words, *told]))
+            said.extend(words)
 
         def ended() -> None:
             self._exporting = None
             if self.gone:
                 return
+            # What it says no longer holds, however it ended.
+            if self.message == writing:
+                self._message.setText(" ".join(said))
             if again is not None and self.desk.number is None and self.desk.project is project:
                 self.open_case(again)
             self._light()
@@ -249,7 +259,7 @@ class QueueDock(Dock):
             failed=lambda: None,
             ended=ended,
         )
-        self._message.setText(f"Writing {folder.name} …")
+        self._message.setText(writing)
         self._light()
 
     def let_go(self) -> None:
@@ -275,7 +285,8 @@ class QueueDock(Dock):
         self._next.clicked.connect(lambda: self.step(True))
         self._done.clicked.connect(self.finish)
         self._flag.clicked.connect(self.flag)
-        self._note.textChanged.connect(self._on_typed)
+        self._note.typed.connect(desk.touch)
+        self._note.paused.connect(self._keep_note)
         self._hide.toggled.connect(self.hide_names)
         self._export.clicked.connect(self._ask_export)
 
@@ -294,8 +305,11 @@ class QueueDock(Dock):
         project, number = self.desk.project, self.desk.number
         self.table.light(number)
         is_open = project is not None and number is not None
+        readable = False
+        if project is not None and number is not None:
+            readable = project.case(number).status != FAILED
         for part in (self._done, self._flag):
-            part.setEnabled(is_open and not self.desk.reading)
+            part.setEnabled(readable and not self.desk.reading)
         self._note.setEnabled(is_open)
         for part in (self._again, self._hide, self._back, self._next):
             part.setEnabled(project is not None)
@@ -307,25 +321,17 @@ class QueueDock(Dock):
 
     def _on_opened(self) -> None:
         project, number = self.desk.project, self.desk.number
-        if self._typed.isActive():
+        if self._note.waits:
             # Typed while the image was being read: what is kept of this case is older.
             self._keep_note()
-        self._note.blockSignals(True)
-        text = "" if project is None or number is None else project.case(number).note
-        self._note.setPlainText(text)
-        self._note.blockSignals(False)
+        self._note.show_note("" if project is None or number is None else project.case(number).note)
         self._light()
 
-    def _on_typed(self) -> None:
-        self.desk.touch()
-        self._typed.start()
-
     def _keep_note(self) -> None:
-        self._typed.stop()
+        text = self._note.take()
         project, number = self.desk.project, self.desk.number
         if project is None or number is None:
             return
-        text = self._note.toPlainText()
         if text != project.case(number).note:
             project.set_note(number, text)
             self._refresh()
@@ -365,18 +371,6 @@ class QueueDock(Dock):
         )
         if given:
             self.export(folder, layout, size)
-
-
-class _NoteField(QPlainTextEdit):
-    """Two lines for a note; Tab leaves it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setPlaceholderText("Note on this case")
-        self.setTabChangesFocus(True)
-        # napari gives it no edge, and nobody would see that it can be written into.
-        self.setStyleSheet("QPlainTextEdit { border: 1px solid rgba(128, 128, 128, 140); }")
-        self.setFixedHeight(2 * self.fontMetrics().lineSpacing() + 14)
 
 
 def _row(*parts: Any) -> QWidget:

@@ -1,10 +1,9 @@
-"""The labels of the open case, each layer under its journal."""
+"""The labels of the open case: which layers they are, each under its journal."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import time
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,236 +12,50 @@ from napari.layers import Labels
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_coseg.annotation.case import Case
 from napari_coseg.annotation.identity import ImageIdentity
-from napari_coseg.layers.crowds import PICTURE
+from napari_coseg.layers.cases import case_of
+from napari_coseg.layers.crowds import is_crowd
 from napari_coseg.layers.drawing import objects_layer
 from napari_coseg.layers.planes import Stack
 from napari_coseg.layers.preview import PREVIEW_ROLE
 from napari_coseg.layers.queue_layers import regions_on
-from napari_coseg.layers.results import class_table, own_facts, role_of
+from napari_coseg.layers.results import own_facts, role_of
 from napari_coseg.layers.runs import image_of
-from napari_coseg.layers.sheet import Sheet, Window
-from napari_coseg.layers.strokes import StrokeListener
 from napari_coseg.types import ClassTable, CosegError
-from napari_coseg.widgets.held_layers import HeldLayer, forget, held_as, hold
+from napari_coseg.widgets.held_layers import HeldCase, forget, hold
+from napari_coseg.widgets.kept_layer import KeptLayer
+from napari_coseg.widgets.kept_reader import KeptReader
+from napari_coseg.widgets.kept_regions import KeptRegions, check_regions
 from napari_coseg.widgets.prompt_target import Target
 
 if TYPE_CHECKING:
     import napari.viewer
 
-#: How often, and after how many milliseconds, a journal that was lent is tried again.
-_TRIES, _AGAIN = 40, 250
-_UNDO, _REDO = "Control-Z", "Control-Shift-Z"
-
-
-class CaseObjects(QObject):
-    """The objects of a case: a Labels layer under a journal, which the Prompt dock may borrow.
-
-    Parameters
-    ----------
-    image, layer : layer
-    path : Path
-        Of the journal.
-    identity : ImageIdentity
-        Of the image.
-
-    Raises
-    ------
-    CosegError
-        If the journal cannot be used.
-    """
-
-    saving = Signal(bool)
-    trouble = Signal(object)
-
-    def __init__(self, image: Any, layer: Any, path: Path, identity: ImageIdentity) -> None:
-        super().__init__()
-        self.layer = layer
-        self.path = path
-        self._identity = identity
-        self.target: Target | None = None
-        self._over = False
-        self._tries = _TRIES
-        self._open()
-        self._held = HeldLayer(image, layer, path, self.lend, self.take_back)
-        hold(self._held)
-
-    @property
-    def untouched(self) -> bool:
-        """Whether nothing was ever drawn, not even taken back."""
-        if self.target is None:
-            return False
-        case = self.target.case
-        return not case.objects and not case.history(1) and case.redo_name is None
-
-    @property
-    def empty(self) -> bool:
-        """Whether no object is there; not known, so False, while the layer is lent."""
-        return self.target is not None and not self.target.case.objects
-
-    def wait(self, seconds: float) -> bool:
-        """Wait until all is on the disk; whether it is."""
-        target = self.target or self._held.borrowed
-        if target is None:
-            return True
-        if not hasattr(target, "case"):
-            # The Prompt dock is still reading it.
-            return False
-        target.catch_up()
-        return bool(target.case.wait(seconds))
-
-    def lend(self) -> None:
-        """Close the journal, so that it can be opened elsewhere."""
-        target, self.target = self.target, None
-        if target is None:
-            return
-        for key in (_UNDO, _REDO):
-            self.layer.bind_key(key, None, overwrite=True)
-        with contextlib.suppress(TypeError, ValueError, RuntimeError):
-            self.layer.events.data.disconnect(self._on_data)
-        target.let_go()
-
-    def take_back(self) -> None:
-        """Open the journal again."""
-        self._held.borrowed = None
-        if self.target is not None or self._over:
-            return
-        try:
-            self._open()
-        except CosegError as error:
-            # Who had it may be closing it in another thread still.
-            self._tries -= 1
-            if self._tries > 0:
-                QTimer.singleShot(_AGAIN, self.take_back)
-            else:
-                show_warning(str(error))
-        else:
-            self._tries = _TRIES
-
-    def let_go(self) -> None:
-        """Write what waits, close the journal, and lend it no more."""
-        self._over = True
-        forget(self._held)
-        self.lend()
-
-    def _open(self) -> None:
-        target = Target(self.layer, self.path, self._identity)
-        target.read()
-        target.begin()
-        target.saving.connect(self.saving)
-        target.trouble.connect(self.trouble)
-        self.target = target
-        self.layer.events.data.connect(self._on_data)
-        self.layer.bind_key(_UNDO, lambda layer: self._step(False), overwrite=True)
-        self.layer.bind_key(_REDO, lambda layer: self._step(True), overwrite=True)
-
-    def _step(self, forward: bool) -> None:
-        if self.target is not None:
-            try:
-                self.target.redo() if forward else self.target.undo()
-            except CosegError as error:
-                show_warning(str(error))
-
-    def _on_data(self, event: object = None) -> None:
-        if self.target is None or self.target.sheet.writing:
-            return
-        try:
-            if not self.target.take_pixels():
-                raise CosegError("they have another size or type")
-        except CosegError as error:
-            show_warning(f"The new pixels of {self.layer.name} are not kept: {error}.")
-
-
-class CaseRegions(QObject):
-    """The regions of a case: painted on as a layer, without a table of objects.
-
-    Parameters
-    ----------
-    image : Image layer
-    path, identity
-        As of `CaseObjects`.
-    layer : Labels layer, optional
-        That a model made; by default the layer is made of what the journal holds.
-    """
-
-    saving = Signal(bool)
-    trouble = Signal(object)
-
-    def __init__(
-        self,
-        image: Any,
-        path: Path,
-        identity: ImageIdentity,
-        mpp: float | None,
-        layer: Any = None,
-    ) -> None:
-        super().__init__()
-        # Without colour.
-        shape = image.data.shape[: image.ndim]
-        if layer is None:
-            self._pixels = np.zeros(shape, np.uint8)
-        else:
-            if tuple(layer.data.shape) != shape:
-                raise CosegError(f"{layer.name} does not lie on all of the image.")
-            self._pixels = layer.data
-        self.case = Case.open(
-            path,
-            identity,
-            self._pixels,
-            on_saved=self.saving.emit,
-            on_trouble=self.trouble.emit,
-        )
-        if layer is None:
-            layer = regions_on(image, self._pixels, self._recalled(), mpp)
-        else:
-            named = [[one.name, one.colour] for one in class_table(layer)]
-            self.case.note("classes", json.dumps(named))
-        self.layer = layer
-        self._sheet = Sheet(layer)
-        self._strokes = StrokeListener(self._sheet, self._on_stroke)
-        layer.events.data.connect(self._on_data)
-
-    def wait(self, seconds: float) -> bool:
-        """Wait until all is on the disk; whether it is."""
-        return self.case.wait(seconds)
-
-    def let_go(self) -> None:
-        """Write what waits, and close the journal."""
-        self._strokes.let_go()
-        with contextlib.suppress(TypeError, ValueError, RuntimeError):
-            self.layer.events.data.disconnect(self._on_data)
-        self.case.close()
-
-    def _recalled(self) -> ClassTable:
-        try:
-            known = json.loads(self.case.notes.get("classes", "[]"))
-            return ClassTable.from_names([n for n, _ in known], {n: tuple(c) for n, c in known})
-        except (ValueError, TypeError) as error:
-            raise CosegError("The names of the regions' classes are damaged.") from error
-
-    def _on_stroke(self, window: Window | None) -> None:
-        try:
-            self.case.catch_up(window)
-        except CosegError as error:
-            self.trouble.emit(str(error))
-
-    def _on_data(self, event: object = None) -> None:
-        data = self.layer.data
-        if data is self._pixels:
-            return
-        if data.shape != self._pixels.shape or data.max(initial=0) > 255:
-            show_warning(f"The new pixels of {self.layer.name} are not kept with the case.")
-            return
-        self._pixels[...] = data
-        self._on_stroke(None)
+#: What a case keeps: the role of its layers in a run, and the name of the journal.
+_JOURNALS = {"instances": "objects", "regions": "regions"}
 
 
 class CaseLabels(QObject):
     """All that is drawn on the open case's image.
 
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    image : Image layer
+        In the viewer; marked as the case's.
+    identity : ImageIdentity
+        Of the image.
+    journals : dict of str to Path
+        Of the "objects" and of the "regions".
+    mpp : float or None
+        µm per pixel.
+    readers : Executor
+        Of one thread, in which large labels are read, one case after the other.
+
     Attributes
     ----------
+    opened : Signal
+        All labels are there: None, or the exception that reading them ended with.
     saving : Signal
         False while something waits to be written, True when all is on the disk.
     trouble : Signal
@@ -251,6 +64,7 @@ class CaseLabels(QObject):
         A sentence for the person.
     """
 
+    opened = Signal(object)
     saving = Signal(bool)
     trouble = Signal(object)
     said = Signal(str)
@@ -262,6 +76,7 @@ class CaseLabels(QObject):
         identity: ImageIdentity,
         journals: dict[str, Path],
         mpp: float | None,
+        readers: Executor,
     ) -> None:
         super().__init__()
         self._viewer = viewer
@@ -269,50 +84,61 @@ class CaseLabels(QObject):
         self._identity = identity
         self._journals = journals
         self._mpp = mpp
-        self.objects: CaseObjects | None = None
-        self.regions: CaseRegions | None = None
+        self._reader = KeptReader(readers)
+        self._kept: dict[str, KeptLayer] = {}
+        # The case's own ones, until all of them are there.
+        self._waiting: dict[str, KeptLayer] = {}
+        self._over = False
+        self._held = HeldCase(image, self._renew)
+        hold(self._held)
 
     def open(self) -> None:
-        """Show what is in the journals, and hear of what is drawn.
+        """Show what is in the journals, and hear of what is drawn; `opened` tells of it.
 
         Raises
         ------
         CosegError
-            If a journal cannot be used.
+            If there can be no layers for them.
         """
+        stack = Stack.of(self._image)
+        layers = {"instances": objects_layer(self._image, stack)}
         if self._journals["regions"].exists():
-            self._keep_regions(None)
-        layer = objects_layer(self._image, Stack.of(self._image))
-        self._keep_objects(layer)
-        self._viewer.layers.append(layer)
-        if self.regions is not None:
-            place = self._viewer.layers.index(layer)
-            self._viewer.layers.insert(place, self.regions.layer)
-        events = self._viewer.layers.events
-        events.inserted.connect(self._on_inserted)
-        events.removed.connect(self._on_removed)
-        self._viewer.layers.selection.active = layer
+            shape = self._image.data.shape[: self._image.ndim]
+            empty = np.zeros(shape, np.uint8)
+            layers["regions"] = regions_on(self._image, empty, ClassTable(), self._mpp)
+        waiting = {role: self._make(role, layer, False) for role, layer in layers.items()}
+        self._waiting = waiting
+
+        def came(error: BaseException | None) -> None:
+            if error is not None:
+                self.opened.emit(error)
+            elif all(kept.is_read for kept in waiting.values()):
+                self._show()
+
+        for kept in waiting.values():
+            if not self._over:
+                self._reader.start(kept, came)
 
     @property
     def layers(self) -> list[Any]:
         """The layers that belong to the case: its own, and results on its image."""
-        own = [part.layer for part in (self.objects, self.regions) if part is not None]
-        others = [
-            layer
-            for layer in self._viewer.layers
-            if own_facts(layer) is not None
-            and role_of(layer) != PREVIEW_ROLE
-            and image_of(layer) == self._image.name
-            and layer not in own
-        ]
+        own = [kept.layer for kept in self._kept.values()]
+        others = [la for la in self._viewer.layers if self._is_mine(la) and la not in own]
         return [layer for layer in (*own, *others) if layer in self._viewer.layers]
+
+    def look_again(self) -> None:
+        """Make edits of what was written into the layers without a word."""
+        for kept in self._kept.values():
+            kept.look_again()
 
     def wait(self, seconds: float) -> bool:
         """Wait until all is on the disk; whether it is."""
-        return all(part.wait(seconds) for part in (self.objects, self.regions) if part is not None)
+        parts = [*self._kept.values(), *self._reader.coming]
+        return all(kept.wait(seconds) for kept in parts)
 
-    def let_go(self) -> None:
-        """Write what waits, close the journals, and hear no more."""
+    def let_go(self) -> bool:
+        """Write what waits, close the journals, and hear no more; whether all is on the disk."""
+        self._over = True
         events = self._viewer.layers.events
         for event, hears in (
             (events.inserted, self._on_inserted),
@@ -320,72 +146,184 @@ class CaseLabels(QObject):
         ):
             with contextlib.suppress(TypeError, ValueError, RuntimeError):
                 event.disconnect(hears)
-        for part in (self.objects, self.regions):
-            if part is not None:
-                part.let_go()
-        self.objects = self.regions = None
+        forget(self._held)
+        self._reader.let_go()
+        saved = [self._leave(role) for role in list(self._kept)]
+        saved += [kept.let_go() for kept in self._waiting.values() if kept.is_read]
+        return all(saved)
 
-    def _keep_objects(self, layer: Any) -> None:
-        self.objects = CaseObjects(self._image, layer, self._journals["objects"], self._identity)
-        self._hear(self.objects)
+    # Layers come under their journals.
 
-    def _keep_regions(self, layer: Any) -> None:
-        self.regions = CaseRegions(
-            self._image, self._journals["regions"], self._identity, self._mpp, layer
-        )
-        self._hear(self.regions)
+    def _make(self, role: str, layer: Any, instead: bool) -> KeptLayer:
+        shape = tuple(self._image.data.shape[: self._image.ndim])
+        if tuple(layer.data.shape) != shape:
+            raise CosegError(f"{layer.name} does not lie on all of the image, so it is not kept.")
+        path = self._journals[_JOURNALS[role]]
+        if role == "instances":
+            return Target(layer, path, self._identity, instead=instead)
+        check_regions(layer)
+        return KeptRegions(layer, path, self._identity, instead=instead)
 
-    def _hear(self, part: CaseObjects | CaseRegions) -> None:
-        part.saving.connect(self.saving)
-        part.trouble.connect(self.trouble)
+    def _keep(self, role: str, kept: KeptLayer) -> None:
+        self._kept[role] = kept
+        kept.saving.connect(self.saving)
+        kept.trouble.connect(self.trouble)
+        kept.layer.events.data.connect(self._on_data)
+        if isinstance(kept, Target):
+            self._held.change(kept)
+
+    def _leave(self, role: str) -> bool:
+        """Close a journal; whether all is on the disk."""
+        kept = self._kept.pop(role)
+        if role == "instances":
+            self._held.change(None)
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):
+            kept.layer.events.data.disconnect(self._on_data)
+        return kept.let_go()
+
+    def _show(self) -> None:
+        """Put the case's own layers into the viewer."""
+        waiting, self._waiting = self._waiting, {}
+        for role in sorted(waiting, reverse=True):
+            self._viewer.layers.append(waiting[role].layer)
+            self._keep(role, waiting[role])
+        events = self._viewer.layers.events
+        events.inserted.connect(self._on_inserted)
+        events.removed.connect(self._on_removed)
+        self._viewer.layers.selection.active = waiting["instances"].layer
+        self.opened.emit(None)
+        # Results that came while another case was open.
+        for layer in list(self._viewer.layers):
+            if role_of(layer) and case_of(layer) == case_of(self._image) and not layer.visible:
+                # Of a crowd a picture is seen in its place.
+                layer.visible = role_of(layer) != "instances" or not is_crowd(layer.data)
+                self._consider(layer)
+
+    def _renew(self) -> Target:
+        """Put a new layer for objects in the place of the one that was taken away."""
+        if self._over or self._reader.coming or "instances" in self._kept:
+            raise CosegError("The labels of the case are still being read: try again.")
+        layer = objects_layer(self._image, Stack.of(self._image))
+        kept = self._make("instances", layer, True)
+        kept.read()
+        kept.begin()
+        self._viewer.layers.append(layer)
+        self._keep("instances", kept)
+        assert isinstance(kept, Target)
+        return kept
+
+    # Results come, layers go.
+
+    def _is_mine(self, layer: Any) -> bool:
+        """Whether one of our layers is of this case; one from a file is by its image's name."""
+        if own_facts(layer) is None or role_of(layer) == PREVIEW_ROLE or layer == self._image:
+            return False
+        case = case_of(layer)
+        if case or _is_run(layer):
+            return case == case_of(self._image)
+        return bool(image_of(layer) == self._image.name)
 
     def _on_inserted(self, event: Any) -> None:
-        """Take a run's result in as the case's labels, where it has none yet."""
         layer = event.value
+        case = case_of(layer)
+        if case and case != case_of(self._image) and role_of(layer) != PREVIEW_ROLE:
+            layer.visible = False
+            self.said.emit(
+                f"{layer.name} belongs to another case: it is kept with that one once you open it."
+            )
+        elif not case and _is_run(layer):
+            self.said.emit(f"{layer.name} is not kept: it was made of another image.")
+        else:
+            self._consider(layer)
+
+    def _consider(self, layer: Any) -> None:
+        """Take a run's result in as the case's labels, unless those were drawn by hand."""
         role = role_of(layer)
-        mine = isinstance(layer, Labels) and image_of(layer) == self._image.name
-        if not mine or role in (PREVIEW_ROLE, PICTURE) or held_as(layer, None) is not None:
+        if role not in _JOURNALS or not isinstance(layer, Labels) or not self._is_mine(layer):
             return
+        if any(kept.layer == layer for kept in (*self._kept.values(), *self._reader.coming)):
+            return
+        before, path = self._kept.get(role), self._journals[_JOURNALS[role]]
         try:
-            if role == "regions" and self.regions is None:
-                self._keep_regions(layer)
-                self.said.emit(f"{layer.name} is kept with the case.")
-            elif role == "instances" and self.objects is not None and self.objects.empty:
-                self._exchange(layer)
-                self.said.emit(f"{layer.name} is kept with the case.")
-            elif role:
-                self.said.emit(
-                    f"{layer.name} is not kept: the case has {role} already. Delete those first "
-                    "and run again, or take the run over in the Prompt dock."
+            if before is not None:
+                # A stroke of this moment counts.
+                before.catch_up()
+            if self._reader.is_reading(path):
+                raise CosegError(
+                    f"{layer.name} is not kept: another result is still being read. Run again."
                 )
+            if before is not None and before.case.objects and not before.case.stands_on_run:
+                raise CosegError(
+                    f"{layer.name} is not kept: the case has {_JOURNALS[role]} that you edited. "
+                    "Take those away first, or take the run over in the Prompt dock."
+                )
+            self._exchange(role, layer)
         except CosegError as error:
             self.said.emit(str(error))
 
-    def _exchange(self, layer: Any) -> None:
-        """Keep another layer in the place of the empty one."""
-        if tuple(layer.data.shape) != tuple(self._image.data.shape[: self._image.ndim]):
-            raise CosegError(f"{layer.name} does not lie on all of the image, so it is not kept.")
-        Sheet(layer)
-        assert self.objects is not None
-        before, self.objects = self.objects, None
-        untouched = before.untouched
-        before.let_go()
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        for suffix in ("", "-wal", "-shm"):
-            path = Path(f"{before.path}{suffix}")
-            with contextlib.suppress(OSError):
-                # What was drawn and taken back may be wanted again.
-                path.unlink() if untouched else path.rename(f"{before.path}.{stamp}{suffix}")
-        self._keep_objects(layer)
-        self._viewer.layers.remove(before.layer)
+    def _exchange(self, role: str, layer: Any) -> None:
+        """Keep another layer under the journal, which remembers what was there before."""
+        kept = self._make(role, layer, True)
+        before = self._kept.get(role)
+        drawn = before is not None and bool(before.case.objects)
+        if before is not None and not self._leave(role):
+            show_warning(f"Not all of {before.layer.name} is on the disk.")
+
+        def came(error: BaseException | None) -> None:
+            if error is not None:
+                self.said.emit(f"{layer.name} is not kept: {error}")
+                return
+            self._keep(role, kept)
+            if layer not in self._viewer.layers:
+                # It was taken away while it was read.
+                self._leave(role)
+                return
+            if before is not None and not drawn and before.layer in self._viewer.layers:
+                self._viewer.layers.remove(before.layer)
+            self.said.emit(f"{layer.name} is kept with the case.")
+
+        self._reader.start(kept, came)
 
     def _on_removed(self, event: Any) -> None:
-        for name in ("objects", "regions"):
-            part = getattr(self, name)
-            if part is not None and event.value == part.layer:
-                setattr(self, name, None)
-                part.let_go()
+        for role, kept in list(self._kept.items()):
+            if event.value == kept.layer:
+                self._leave(role)
                 self.said.emit(
-                    f"{part.layer.name} was taken away; what is on it is kept, and comes back "
-                    "when the case is opened again."
+                    f"{kept.layer.name} was taken away; what is on it is kept, and comes back "
+                    "when the case is opened again, unless a new layer takes its place."
                 )
+                # The run before may come to be seen now, as by Undo run.
+                QTimer.singleShot(0, lambda role=role: self._take_seen(role))
+
+    def _take_seen(self, role: str) -> None:
+        if self._over or role in self._kept:
+            return
+        for layer in reversed(self._viewer.layers):
+            if role_of(layer) == role and self._is_mine(layer) and layer.visible:
+                self._consider(layer)
+                return
+
+    def _on_data(self, event: Any) -> None:
+        """Take in that a layer was handed other pixels."""
+        for role, kept in list(self._kept.items()):
+            if kept.layer != event.source or kept.sheet.writing:
+                continue
+            words = "they have another size or type"
+            try:
+                if kept.take_pixels():
+                    continue
+            except CosegError as error:
+                words = str(error)
+            if kept.layer.data.shape != tuple(self._image.data.shape[: self._image.ndim]):
+                del self._kept[role]
+                if role == "instances":
+                    self._held.change(None)
+                kept.layer.events.data.disconnect(self._on_data)
+                kept.abandon()
+            show_warning(f"The new pixels of {kept.layer.name} are not kept: {words}.")
+
+
+def _is_run(layer: Any) -> bool:
+    """Whether a model made a layer in this session."""
+    source = getattr(getattr(layer, "source", None), "path", None)
+    return own_facts(layer) is not None and "model" in layer.metadata and source is None

@@ -46,6 +46,8 @@ class QueueReader(QObject):
         self._project = project
         self._images = ThreadPoolExecutor(1, "coseg-queue-image")
         self._smalls = ThreadPoolExecutor(1, "coseg-queue-small")
+        #: For whoever reads labels: one journal after the other, also one that is opened again.
+        self.labels = ThreadPoolExecutor(1, "coseg-queue-labels")
         self._wanted: int | None = None
         self._kept: dict[int, tuple[str, Future[Prepared]]] = {}
         self._asked: set[int] = set()
@@ -87,6 +89,7 @@ class QueueReader(QObject):
         self._gone = True
         self._images.shutdown(wait=False, cancel_futures=True)
         self._smalls.shutdown(wait=False, cancel_futures=True)
+        self.labels.shutdown(wait=False)
         self._kept.clear()
 
     def _ask(self, number: int) -> Future[Prepared]:
