@@ -337,12 +337,7 @@ def test_what_is_a_volume_for_sure(viewer: Any, more: dict[str, Any], kind: bool
 
 
 def test_what_is_no_volume(viewer: Any) -> None:
-    for array in (
-        np.zeros((9, 9)),
-        np.zeros((4, 40, 40)),
-        np.zeros((40, 40, 3)),
-        np.zeros((2,) * 4),
-    ):
+    for shape in ((9, 9), (4, 40, 40), (40, 40, 3), (2, 2, 2, 2)):
         assert volume_of(viewer.add_image(np.zeros(shape))) is None
     labelled = viewer.add_image(np.zeros((9, 40, 40)), axis_labels=("c", "y", "x"))
     assert volume_of(labelled) is None

@@ -53,10 +53,12 @@ class SpacingField(QWidget):
         """Show a size and who says so: "image", "given" or "assumed"."""
         self._spacing, self.origin = spacing, origin
         self._field.setText(words_of(spacing))
+        # Of a long one the beginning is seen.
+        self._field.setCursorPosition(0)
         word, explanation = _WORDS[origin]
         self._badge.setText(word)
         self._badge.setToolTip(explanation)
-        self._field.setToolTip(explanation)
+        self._field.setToolTip(f"{words_of(spacing)} mm, planes x rows x columns. {explanation}")
 
     @property
     def spacing(self) -> Vector:
