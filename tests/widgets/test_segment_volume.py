@@ -15,8 +15,12 @@ from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_result import VOLUME_COLUMNS, VolumeResult
 from napari_coseg.imaging.volumes import Volume, read_label_volume
 from napari_coseg.layers import volume_layers
+from napari_coseg.layers.drawing import objects_layer
 from napari_coseg.layers.fdi_numbers import set_fdi
 from napari_coseg.layers.legend import describe_object
+from napari_coseg.layers.planes import Stack
+from napari_coseg.layers.runs import objects_for, runs_among
+from napari_coseg.layers.sheet import Sheet
 from napari_coseg.layers.volume_files import write_label_volume
 from napari_coseg.layers.volume_kinds import volume_of
 from napari_coseg.layers.volume_legend import format_volume
@@ -28,7 +32,7 @@ from napari_coseg.worker.pending import Handlers, Pending
 from napari_coseg.worker.volume_request import StoredVoxels, VolumeRequest
 from tests.widgets.test_segment_dock import FakeClient, names, picture
 
-GRID = VolumeGrid((10, 12, 14), (0.4, 0.4, 0.5), (1, 2, 3))
+GRID = VolumeGrid((10, 12, 14), (0.5, 0.4, 0.4), (1, 2, 3))
 REGIONS = ClassTable.from_names(["upper jaw", "lower jaw"])
 TEETH = ClassTable.from_names(["tooth"])
 DENTAL = "coseg-lite-dental"
@@ -146,7 +150,7 @@ def test_models_fit_the_image(dock: SegmentDock, viewer: Any, client: VolumeClie
     seen = [rows.isRowVisible(w) for w in (form._whole, form._spacing, form._area)]
     assert seen == [True, True, False]
     assert not any(map(rows.isRowVisible, (form._planes, form._channels, form._pixel_size)))
-    assert form._spacing._field.text() == "0.4 x 0.4 x 0.5"
+    assert form._spacing._field.text() == "0.5 x 0.4 x 0.4"
     assert form._spacing._badge.text() == "mm, from image"
     # A model of pictures is there too, and says what it does.
     form._model.setCurrentText(HISTOLOGY)
@@ -226,6 +230,12 @@ def test_a_run_over_a_volume(
         ["tooth", "2", f"{36 * voxel:.0f} mm³"],
     ]
     assert describe_object(regions, 1) == "upper jaw"
+    # As a run that can be taken into a layer that is worked on.
+    drawn = objects_layer(image, Stack.of(image))
+    assert runs_among(viewer.layers, Sheet(drawn)) == [instances]
+    taken = objects_for(Sheet(drawn), instances, 5, protect=True)
+    assert taken.labels == {1: 5, 2: 6}
+    np.testing.assert_array_equal(taken.values == 6, instances.data == 2)
     dock.results.undo()
     assert names(viewer) == ["head"]
 
@@ -263,11 +273,14 @@ def test_a_tooth_is_described_and_renumbered(
     dock.show()
     layer = viewer.layers["head instances"]
     assert describe_object(layer, 1) == "Tooth 26 · 412 mm³ · confidence 0.93 · object 1"
-    assert describe_object(layer, 2) == "Tooth · lower jaw, no number · 1 mm³ · object 2"
+    assert (
+        describe_object(layer, 2) == "Tooth · lower jaw, no number · 1 mm³ · score 0.80 · object 2"
+    )
     assert describe_object(layer, 9) == "Object 9"
     tooth = dock.results._tooth
     assert tooth.isVisible()
     assert not tooth._number.isVisible()
+    viewer.dims.set_current_step(0, 7)
     place = tuple(np.array([7, 3, 4]) * layer.scale)
 
     def click(to: tuple[int, int]) -> None:

@@ -52,8 +52,10 @@ def format_volume(voxels: float, cubic_millimetres: float | None) -> str:
     """Write a volume with a fitting unit."""
     if cubic_millimetres is None or not math.isfinite(cubic_millimetres):
         return f"{voxels:,.0f} voxels"
+    if cubic_millimetres >= 1e5:
+        return f"{cubic_millimetres / 1000:,.0f} cm³"
     if cubic_millimetres >= 1000:
-        return f"{cubic_millimetres / 1000:,.3g} cm³"
+        return f"{cubic_millimetres / 1000:.1f} cm³"
     return f"{cubic_millimetres:,.0f} mm³"
 
 
@@ -105,6 +107,8 @@ def describe_volume_object(layer: Any, label: int) -> str:
     parts.append(format_volume(row["volume_vx"], row["volume_mm3"]))
     if number:
         parts.append(f"confidence {float(row['fdi_confidence']):.2f}")
+    elif np.isfinite(score := float(row.get("score", np.nan))):
+        parts.append(f"score {score:.2f}")
     parts.append(f"object {label}")
     if row.get("region_name") not in ("", "background", None) and not row.get("jaw"):
         parts.append(f"in {row['region_name']}")

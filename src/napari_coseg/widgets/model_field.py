@@ -58,7 +58,7 @@ class ModelField(QComboBox):
         if self.kind == before:
             return False
         self._offer(self._last.get(self.kind) or ("" if self.kind == "volume" else name))
-        return self.currentText() != name
+        return bool(self.currentText() != name)
 
     def _offer(self, wanted: str) -> None:
         pictures = [one for one in self._models if one[1].planes is None]

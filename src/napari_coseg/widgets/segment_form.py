@@ -164,11 +164,13 @@ class SegmentForm(QWidget):
                 tta=self.more.tta,
                 min_score=self.more.min_score,
             )
+        card = self._model.card
+        assert card is not None
         return Choices(
             image=self._image.currentData(),
             mix=self._mix,
             model=self.model,
-            card=self._model.card,
+            card=card,
             area=self._area.currentData(),
             all_planes=self._planes.currentData(),
             mpp=self._pixel_size.mpp,
@@ -259,6 +261,7 @@ class SegmentForm(QWidget):
 
     def _show_spacing(self, same: bool) -> None:
         card, volume = self._model.card, self._volume
+        assert card is not None
         assert volume is not None
         if same and self._spacing.origin == "given":
             return

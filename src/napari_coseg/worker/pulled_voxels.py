@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -83,8 +84,8 @@ class _Planes:
         return np.where(np.isfinite(plane), plane, plane.dtype.type(dark))
 
     def _forget(self, axis: int) -> None:
-        size = np.prod([self.shape[a] for a in range(3) if a != axis]) * self.dtype.itemsize
-        most = max(_LEAST, int(_KEPT // max(size, 1)))
+        size = math.prod(self.shape) // self.shape[axis] * self.dtype.itemsize
+        most = max(_LEAST, _KEPT // max(size, 1))
         for key in [k for k, plane in self._kept.items() if plane.done()]:
             if len(self._kept) <= most:
                 break

@@ -17,7 +17,11 @@ from napari_coseg.worker.protocol import Message, ProtocolError
 #: Bytes of labels that travel in one message, but for a plane that is larger.
 _SLAB = 16 << 20
 _JAWS = ("", "upper", "lower")
-_TASKS = {"regions": np.uint8, "instances": np.uint16}
+#: Of each task the type of its labels, and the largest that fits.
+_TASKS: dict[str, tuple[type[np.integer[Any]], int]] = {
+    "regions": (np.uint8, (1 << 8) - 1),
+    "instances": (np.uint16, (1 << 16) - 1),
+}
 #: Columns that follow from others, or are words.
 _WORDS = ("class_name", "region_name", "jaw")
 
@@ -60,15 +64,17 @@ def send_result(result: VolumeResult, send: Callable[..., None]) -> None:
             body = {"task": task, "place": [plane], "highest": highest}
             send("block", body, {"labels": slab}, pack=True)
             blocks += 1
-    voxels = None
+    voxels: list[int] | None = None
     if result.regions is not None:
         most = len(result.region_classes) + 1
-        voxels = sum(np.bincount(plane.ravel(), minlength=most) for plane in result.regions)
+        # A plane at a time: counting widens what it counts.
+        counts = [np.bincount(plane.ravel(), minlength=most) for plane in result.regions]
+        voxels = np.sum(counts, axis=0).tolist()
     body = {
         "blocks": blocks,
         "has_regions": result.regions is not None,
         "has_instances": result.instances is not None,
-        "region_voxels": None if voxels is None else voxels.tolist(),
+        "region_voxels": voxels,
         "region_classes": _listed(result.region_classes),
         "instance_classes": _listed(result.instance_classes),
         "metadata": result.metadata,
@@ -117,8 +123,9 @@ class VolumeAssembly:
     def _canvas(self, task: str, highest: int = 0) -> npt.NDArray[Any]:
         if task not in self._labels:
             # As napari draws them at once: in 16 bits where they fit.
-            dtype = _TASKS[task] if highest <= np.iinfo(_TASKS[task]).max else np.int32
-            self._labels[task] = np.zeros(self._grid.shape, dtype)
+            dtype, largest = _TASKS[task]
+            fits = highest <= largest
+            self._labels[task] = np.zeros(self._grid.shape, dtype if fits else np.int32)
         return self._labels[task]
 
     def result(self, message: Message) -> VolumeResult:
