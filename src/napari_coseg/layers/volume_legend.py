@@ -54,7 +54,8 @@ def format_volume(voxels: float, cubic_millimetres: float | None) -> str:
         return f"{voxels:,.0f} voxels"
     if cubic_millimetres >= 1e5:
         return f"{cubic_millimetres / 1000:,.0f} cm³"
-    if cubic_millimetres >= 1000:
+    # A molar has two thousand mm³: so much a person still reads.
+    if cubic_millimetres >= 1e4:
         return f"{cubic_millimetres / 1000:.1f} cm³"
     return f"{cubic_millimetres:,.0f} mm³"
 
