@@ -18,9 +18,10 @@ from PIL import Image
 from napari_coseg.datasets.synthetic_cbct import SyntheticCbct, generate_cbct
 from napari_coseg.imaging.overlay import overlay
 from napari_coseg.imaging.planes import plane_picture
+from napari_coseg.imaging.volume_result import VolumeResult
 from napari_coseg.imaging.volumes import Volume
 from napari_coseg.imaging.windows import automatic_window
-from napari_coseg.inference.volumes import VolumeResult, segment_volume
+from napari_coseg.inference.volumes import segment_volume
 from napari_coseg.types import ClassTable
 from napari_coseg.weights.loading import load_model
 

@@ -10,7 +10,7 @@ import pytest
 
 from napari_coseg.cli.main import main
 from napari_coseg.types import CosegError
-from napari_coseg.worker import client as client_module
+from napari_coseg.worker import connection as client_module
 from napari_coseg.worker.client import Client
 from napari_coseg.worker.keys import ClientFolder, Endpoint, KeyPair, read_invitation
 from napari_coseg.worker.launcher import RemoteHost

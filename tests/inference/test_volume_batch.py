@@ -12,12 +12,12 @@ from PIL import Image
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_opening import input_files, label_suffix, open_volume
+from napari_coseg.imaging.volume_result import VOLUME_COLUMNS
 from napari_coseg.imaging.volume_writing import write_volume
 from napari_coseg.imaging.volumes import read_label_volume, read_volume
 from napari_coseg.inference.batch import JobResult, PredictionFolder
 from napari_coseg.inference.jobs import find_jobs
 from napari_coseg.inference.records import Fingerprint
-from napari_coseg.inference.volume_objects import VOLUME_COLUMNS
 from napari_coseg.types import CosegError
 from tests.imaging.volume_files import write, write_dicom
 from tests.inference.fake import FakeModel

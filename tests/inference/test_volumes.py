@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
+from napari_coseg.imaging.volume_result import VolumeResult
 from napari_coseg.imaging.volume_turning import Turning
 from napari_coseg.imaging.volumes import Volume
 from napari_coseg.inference import volume_scouting
 from napari_coseg.inference.stream import Cancelled
 from napari_coseg.inference.volume_scouting import scout_planes
 from napari_coseg.inference.volume_stream import VolumeStream
-from napari_coseg.inference.volumes import VolumeResult, object_facts, segment_volume
+from napari_coseg.inference.volumes import object_facts, segment_volume
 from napari_coseg.types import ClassTable, CosegError
 from napari_coseg.weights.card import classes_of
 from tests.inference.fake_volumes import (

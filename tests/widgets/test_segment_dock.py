@@ -621,11 +621,11 @@ def test_doubtful_objects_are_left_out_as_the_model_says_or_the_person(
     for least in (0.7, 0.0):
         changed = card.model_copy(update={"post_processing": {"min_score": least}})
         dock.form.show_models([("one", changed)])
-        assert dock.form._surest.value() == pytest.approx(least)
+        assert dock.form.more.surest.value() == pytest.approx(least)
     dock.start()
     assert client.asked[-1][1].min_score is None
     dock.cancel()
-    dock.form._surest.setValue(0.9)
+    dock.form.more.surest.setValue(0.9)
     # The same models once more, as when a remote host has told of its own.
     dock.form.show_models([("one", changed)])
     dock.start()
@@ -633,7 +633,7 @@ def test_doubtful_objects_are_left_out_as_the_model_says_or_the_person(
     # What is wrong with a card is said when it is used.
     broken = card.model_copy(update={"post_processing": {"min_score": "high"}})
     dock.form.show_models([("broken", broken)])
-    assert dock.form._surest.value() == 0
+    assert dock.form.more.surest.value() == 0
 
 
 def test_undo_brings_back_what_was_seen_last(

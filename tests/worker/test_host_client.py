@@ -15,9 +15,10 @@ import zmq
 
 from napari_coseg.imaging.source import ArraySource, ImageSource
 from napari_coseg.types import CosegError
-from napari_coseg.worker import client as client_module
+from napari_coseg.worker import connection as client_module
 from napari_coseg.worker import host as host_module
-from napari_coseg.worker.client import Client, HostLost
+from napari_coseg.worker.client import Client
+from napari_coseg.worker.connection import HostLost
 from napari_coseg.worker.host import Host
 from napari_coseg.worker.keys import Endpoint, KeyPair
 from napari_coseg.worker.launcher import RemoteHost
@@ -446,7 +447,7 @@ def test_who_listens_badly_does_not_end_the_connection(client: Client) -> None:
 def test_a_spare_host_is_wanted_after_work_alone(
     client: Client, host: InThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_coseg.worker.client.REST", 0.0)
+    monkeypatch.setattr("napari_coseg.worker.connection.REST", 0.0)
     assert host.spares == 0
     source = ArraySource(picture())
     client.segment(source, request()).future.result(WAIT)

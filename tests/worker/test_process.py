@@ -27,7 +27,7 @@ from napari_coseg.models.syncsam.network import SyncSamNetwork
 from napari_coseg.types import CosegError, Prompt
 from napari_coseg.weights.card import ModelCard
 from napari_coseg.weights.loading import load_model, load_prompt_model, save_model
-from napari_coseg.worker import client as client_module
+from napari_coseg.worker import connection as client_module
 from napari_coseg.worker import launcher
 from napari_coseg.worker.client import Client
 from napari_coseg.worker.launcher import LocalHost

@@ -12,7 +12,7 @@ import pytest
 from napari_coseg.imaging.pyramid import Pyramid
 from napari_coseg.imaging.source import ArraySource
 from napari_coseg.types import CosegError, Mask, Prompt
-from napari_coseg.worker import client as client_module
+from napari_coseg.worker import connection as client_module
 from napari_coseg.worker.client import Client
 from napari_coseg.worker.prompting import (
     PromptAnswer,

@@ -32,7 +32,7 @@ class PlaneNetwork:
 
     Parameters
     ----------
-    voxels : ndarray, (planes, rows, columns)
+    voxels : array, (planes, rows, columns)
     grid : VolumeGrid
     window : (float, float)
     model : Model
@@ -48,7 +48,7 @@ class PlaneNetwork:
 
     def __init__(
         self,
-        voxels: npt.NDArray[Any],
+        voxels: Any,
         grid: VolumeGrid,
         window: Window,
         model: Model,

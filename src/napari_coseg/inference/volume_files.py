@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_coseg.imaging.volume_opening import label_suffix, open_volume
+from napari_coseg.imaging.volume_result import VOLUME_COLUMNS
 from napari_coseg.imaging.volume_results import write_volume_results
 from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.stream import Cancel, Model, Progress
-from napari_coseg.inference.volume_objects import VOLUME_COLUMNS
 from napari_coseg.inference.volumes import segment_volume
 
 

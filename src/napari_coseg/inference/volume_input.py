@@ -108,7 +108,7 @@ class PlanePictures:
 
     Parameters
     ----------
-    voxels : ndarray, (planes, rows, columns)
+    voxels : array, (planes, rows, columns)
     spacing : float
         mm from plane to plane.
     window : (float, float)
@@ -120,7 +120,7 @@ class PlanePictures:
 
     def __init__(
         self,
-        voxels: npt.NDArray[Any],
+        voxels: Any,
         spacing: float,
         window: Window,
         offsets: tuple[float, float, float],

@@ -11,37 +11,9 @@ from scipy import ndimage
 from skimage.measure import marching_cubes, mesh_surface_area
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
+from napari_coseg.imaging.volume_result import VOLUME_COLUMNS
 from napari_coseg.inference.volume_sections import Bool, Int32
 from napari_coseg.types import ClassTable, CosegError
-
-#: Columns of an object table of a volume, in their order. ``label`` is the id in the instance
-#: volume; ``class`` the class id; ``score`` in 0..1; ``plane``, ``row``, ``column`` the centroid
-#: in voxel centres; the box is inclusive of its first and exclusive of its last edge; ``region``
-#: the region id that holds most of the object or, for a tooth, lies round it; ``jaw`` is
-#: "upper", "lower" or empty; ``fdi`` the proposed FDI number, 0 for none.
-VOLUME_COLUMNS: tuple[str, ...] = (
-    "label",
-    "class",
-    "class_name",
-    "score",
-    "volume_vx",
-    "volume_mm3",
-    "surface_mm2",
-    "plane",
-    "row",
-    "column",
-    "plane0",
-    "row0",
-    "column0",
-    "plane1",
-    "row1",
-    "column1",
-    "region",
-    "region_name",
-    "jaw",
-    "fdi",
-    "fdi_confidence",
-)
 
 #: mm round an object that lies in no region in which the region is looked for.
 _AROUND = 2.5

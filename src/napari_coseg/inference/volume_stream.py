@@ -40,7 +40,7 @@ class VolumeStream:
 
     Parameters
     ----------
-    voxels : ndarray, (planes, rows, columns)
+    voxels : array, (planes, rows, columns)
     grid : VolumeGrid
     window : (float, float)
         Grey values that become black and white.
@@ -65,7 +65,7 @@ class VolumeStream:
 
     def __init__(
         self,
-        voxels: npt.NDArray[Any],
+        voxels: Any,
         grid: VolumeGrid,
         window: Window,
         model: Model,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
+from napari_coseg.imaging.volume_result import VolumeResult
 from napari_coseg.imaging.volume_turning import Turning
 from napari_coseg.imaging.volumes import Volume
 from napari_coseg.imaging.windows import automatic_window
@@ -24,7 +25,6 @@ from napari_coseg.inference.volume_debris import drop_small_parts
 from napari_coseg.inference.volume_linking import LinkSettings, link_planes
 from napari_coseg.inference.volume_objects import volume_objects
 from napari_coseg.inference.volume_stream import VolumeStream
-from napari_coseg.types import ClassTable
 from napari_coseg.weights.card import ModelCard
 
 #: Names of the regions by which teeth are told apart.
@@ -33,34 +33,6 @@ UPPER, LOWER = "upper jaw", "lower jaw"
 AXIAL = "IPL"
 #: mm between planes from which on a person is told that there are few of them.
 _FEW_PLANES = 3.0
-
-
-@dataclass
-class VolumeResult:
-    """Regions and instances of one volume, on its own grid.
-
-    Attributes
-    ----------
-    regions : ndarray of uint8, (planes, rows, columns), or None
-        Region class ids, 0 background; None where the model has no region classes.
-    instances : ndarray of int32, (planes, rows, columns), or None
-        Object ids, 0 background.
-    objects : DataFrame
-        One row an object, columns `napari_coseg.inference.volume_objects.VOLUME_COLUMNS`.
-    region_classes, instance_classes : ClassTable
-        What the ids mean.
-    grid : VolumeGrid
-    metadata : dict
-        Model, settings and times, as in ``run.json``.
-    """
-
-    regions: npt.NDArray[np.uint8] | None
-    instances: npt.NDArray[np.int32] | None
-    objects: pd.DataFrame
-    region_classes: ClassTable
-    instance_classes: ClassTable
-    grid: VolumeGrid
-    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def segment_volume(
@@ -105,17 +77,52 @@ def segment_volume(
     napari_coseg.inference.stream.Cancelled
         If `cancel` said so.
     """
+    return segment_voxels(
+        volume.voxels,
+        volume.grid,
+        model,
+        notes=volume.notes,
+        settings=settings,
+        progress=progress,
+        cancel=cancel,
+    )
+
+
+def segment_voxels(
+    voxels: Any,
+    stored: VolumeGrid,
+    model: Model,
+    *,
+    notes: Sequence[str] = (),
+    settings: PredictSettings | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> VolumeResult:
+    """Segment voxels that need not be in memory; see `segment_volume`.
+
+    Parameters
+    ----------
+    voxels : array, (planes, rows, columns)
+        NumPy's, or one that is read when it is sliced, and can be transposed.
+    stored : VolumeGrid
+        Theirs.
+    model : LoadedModel
+    notes : sequence of str
+        What a person should know of the volume.
+    settings, progress, cancel
+        As of `segment_volume`.
+    """
     started = time.perf_counter()
     card = model.card
     card.expect_input(volume=True)
     settings = (settings or PredictSettings()).for_model(card)
     timings = Timings()
     dental = has_jaws(card)
-    turning = Turning.to(volume.grid, AXIAL) if dental else Turning()
-    grid = turning.grid(volume.grid)
-    window = settings.window or automatic_window(volume.voxels)
+    turning = Turning.to(stored, AXIAL) if dental else Turning()
+    grid = turning.grid(stored)
+    window = settings.window or automatic_window(voxels)
     stream = VolumeStream(
-        turning.seen(volume.voxels),
+        turning.seen(voxels),
         grid,
         window,
         model,
@@ -152,7 +159,7 @@ def segment_volume(
             if instances is not None:
                 instances = np.ascontiguousarray(turning.stored(instances))
     with timings.of("facts"):
-        objects = _objects(instances, regions, facts, volume.grid, card)
+        objects = _objects(instances, regions, facts, stored, card)
     seconds = {**timings.as_dict(), "all": round(time.perf_counter() - started, 3)}
     return VolumeResult(
         regions=regions,
@@ -160,7 +167,7 @@ def segment_volume(
         objects=objects,
         region_classes=card.region_table,
         instance_classes=card.instance_table,
-        grid=volume.grid,
+        grid=stored,
         metadata={
             **model_facts(model),
             "settings": settings.as_dict(),
@@ -170,7 +177,7 @@ def segment_volume(
             "seen": grid.orientation,
             "planes": [len(stream.planes), grid.shape[0]],
             "tiles": stream.tiles,
-            "notes": [*volume.notes, *_notes(grid, dental)],
+            "notes": [*notes, *_notes(grid, dental)],
             "seconds": seconds,
         },
     )

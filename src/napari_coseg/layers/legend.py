@@ -8,6 +8,12 @@ from typing import Any
 import numpy as np
 
 from napari_coseg.layers.results import class_table, own_facts
+from napari_coseg.layers.volume_legend import (
+    VolumeRow,
+    describe_volume_object,
+    is_volume_result,
+    volume_rows,
+)
 from napari_coseg.types import RGB, ClassInfo
 
 
@@ -46,11 +52,13 @@ def format_area(pixels: float, square_micrometres: float | None) -> str:
     return f"{square_micrometres:,.0f} µm²"
 
 
-def legend_rows(layer: Any) -> list[LegendRow]:
+def legend_rows(layer: Any) -> list[LegendRow] | list[VolumeRow]:
     """Return a row a class of one of our layers, and one for objects without a class."""
     facts = own_facts(layer)
     if facts is None:
         return []
+    if is_volume_result(layer):
+        return volume_rows(layer)
     classes = class_table(layer)
     pixel = facts["mpp"] ** 2 if facts.get("mpp") else None
     if facts["role"] == "regions":
@@ -109,6 +117,8 @@ def describe_object(layer: Any, label: int) -> str | None:
         return None
     if facts["role"] == "regions":
         return class_table(layer).name_of(int(label))
+    if is_volume_result(layer):
+        return describe_volume_object(layer, label)
     rows = layer.features[layer.features["index"] == label]
     if rows.empty:
         return f"Object {label}"

@@ -1,4 +1,4 @@
-"""Micrometres from a layer's scale and units, as far as it has any."""
+"""Micrometres, and of volumes millimetres, from a layer's scale and units, if it has any."""
 
 from __future__ import annotations
 
@@ -35,6 +35,23 @@ def pixel_sides(scale: Sequence[float], units: Sequence[Any]) -> tuple[float, fl
     if len(factors) < 2 or factors[0] is None or factors[1] is None:
         return None
     return abs(float(scale[0])) * factors[0], abs(float(scale[1])) * factors[1]
+
+
+def millimetres(scale: Sequence[float], units: Sequence[Any]) -> tuple[float, float, float] | None:
+    """Return the sides of a voxel in mm; None where a unit is no length, or a side is none.
+
+    Parameters
+    ----------
+    scale : sequence of float
+        Of planes, rows and columns.
+    units : sequence of str or pint.Unit
+        Of planes, rows and columns.
+    """
+    factors = [_MICROMETRES.get(str(unit)) for unit in units]
+    known = [abs(float(s)) * f / 1000 for s, f in zip(scale, factors, strict=True) if f is not None]
+    if len(known) != 3 or not all(0 < side < math.inf for side in known):
+        return None
+    return known[0], known[1], known[2]
 
 
 def is_square(sides: tuple[float, float]) -> bool:

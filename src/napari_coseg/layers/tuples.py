@@ -113,7 +113,7 @@ def region_layer(
 
 
 def instance_layer(
-    instances: npt.NDArray[np.int32],
+    instances: npt.NDArray[np.integer[Any]],
     objects: pd.DataFrame,
     classes: ClassTable,
     name: str,
@@ -124,7 +124,7 @@ def instance_layer(
 
     Parameters
     ----------
-    instances : ndarray of int32, (rows, columns)
+    instances : ndarray of int32 or uint16, (rows, columns)
         Object ids, none negative; in 16 bits in the layer where these are enough, else the layer
         is hidden.
     objects : DataFrame
@@ -142,7 +142,7 @@ def instance_layer(
     features = objects.rename(columns={"label": "index"}).reset_index(drop=True)
     attributes = {"name": name, "features": features, "metadata": metadata, **geometry(mpp)}
     if int(instances.max(initial=0)) <= NARROW:
-        instances = instances.astype(np.uint16)
+        instances = instances.astype(np.uint16, copy=False)
         labels, kinds = (features[column].to_numpy(int) for column in ("index", "class"))
         attributes["colormap"] = label_colours(
             labels, class_colours(kinds, classes), instances.dtype

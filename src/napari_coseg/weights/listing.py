@@ -14,11 +14,11 @@ _MOST = 200
 
 
 def segment_models() -> list[tuple[str, ModelCard]]:
-    """Return the models of this machine that segment pictures, by name, bundled ones first.
+    """Return the models of this machine that segment by themselves, by name, bundled ones first.
 
-    Those of volumes are for the command line, as yet.
+    Those of volumes are among them: their cards have `planes`.
     """
-    return [(name, card) for name, card in _models_of("coseg") if card.planes is None]
+    return _models_of("coseg")
 
 
 def prompt_models() -> list[tuple[str, ModelCard]]:

@@ -1,4 +1,4 @@
-"""The legend: colour, name, count, area, and an eye for each class."""
+"""The legend: colour, name, count, area or volume, and an eye for each class."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_coseg.layers.legend import LegendRow
+from napari_coseg.layers.volume_legend import VolumeRow
+
+#: Classes of a picture, or of a volume.
+Rows = Sequence[LegendRow] | Sequence[VolumeRow]
 
 _ID = Qt.ItemDataRole.UserRole
 # Read on napari's light theme and on the dark one.
@@ -46,7 +50,10 @@ class Legend(QTreeWidget):
         self.itemChanged.connect(self._on_changed)
 
     def show_rows(
-        self, groups: Sequence[tuple[str, str, Sequence[LegendRow], Collection[int]]]
+        self,
+        groups: Sequence[
+            tuple[str, str, Sequence[LegendRow] | Sequence[VolumeRow], Collection[int]]
+        ],
     ) -> None:
         """Show the classes of some layers.
 
@@ -56,6 +63,8 @@ class Legend(QTreeWidget):
         """
         self.blockSignals(True)
         self.clear()
+        solid = any(isinstance(row, VolumeRow) for _, _, rows, _ in groups for row in rows)
+        self.setHeaderLabels(["Class", "Count", "Volume" if solid else "Area"])
         for role, title, rows, hidden in groups:
             counts = [row.count for row in rows if row.count is not None]
             group = QTreeWidgetItem([title, f"{sum(counts):,}" if counts else "", ""])

@@ -47,6 +47,8 @@ class QueueDesk(QObject):
         A sentence for the person.
     small : Signal
         Number of a case, and its small picture.
+    prepared : Signal
+        Number of a case that is read ahead, and its `Prepared`.
     """
 
     changed = Signal()
@@ -54,6 +56,7 @@ class QueueDesk(QObject):
     saving = Signal(bool)
     said = Signal(str)
     small = Signal(int, bytes)
+    prepared = Signal(int, object)
     _trouble = Signal(object)
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -104,6 +107,7 @@ class QueueDesk(QObject):
         self._reader = QueueReader(project)
         self._reader.ready.connect(self._on_ready)
         self._reader.small.connect(self.small)
+        self._reader.ahead_ready.connect(self.prepared)
         self._timer.start()
 
     def close_project(self) -> None:

@@ -32,6 +32,7 @@ from napari_coseg.widgets.background import in_background
 from napari_coseg.widgets.parts import Dock, combo, note
 from napari_coseg.widgets.queue_desk import QueueDesk
 from napari_coseg.widgets.queue_note import NoteField
+from napari_coseg.widgets.queue_suggest import SuggestAhead
 from napari_coseg.widgets.queue_table import QueueModel, QueueTable
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class QueueDock(Dock):
         self._export = QPushButton("Export done …")
         self._export.setToolTip("Write the finished cases as a data set that train reads.")
         self._exporting: object | None = None
+        self.suggest = SuggestAhead(self.desk, self)
         self._message = note()
         layout = QVBoxLayout(self)
         layout.addWidget(_row(self._folder, self._again))
@@ -91,6 +93,7 @@ class QueueDock(Dock):
         layout.addWidget(_row(self._back, self._next))
         layout.addWidget(self._note)
         layout.addWidget(_row(self._flag, self._done))
+        layout.addWidget(self.suggest.switch)
         layout.addWidget(_row(self._hide, self._export))
         layout.addWidget(self._message)
         for button in self.findChildren(QPushButton):
@@ -265,6 +268,7 @@ class QueueDock(Dock):
     def let_go(self) -> None:
         """Keep everything, close case and queue."""
         self._keep_note()
+        self.suggest.let_go()
         self.desk.blockSignals(True)
         self.desk.let_go()
 
@@ -281,6 +285,7 @@ class QueueDock(Dock):
         desk.changed.connect(self._refresh)
         desk.opened.connect(self._on_opened)
         desk.said.connect(self._message.setText)
+        self.suggest.said.connect(self._message.setText)
         self._back.clicked.connect(lambda: self.step(False))
         self._next.clicked.connect(lambda: self.step(True))
         self._done.clicked.connect(self.finish)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +37,13 @@ class QueueReader(QObject):
         Number of a case, and the `Prepared` or the exception that reading it ended with.
     small : Signal
         Number of a case, and its small picture as PNG, empty where there is none.
+    ahead_ready : Signal
+        Number of a case that was read ahead, and the `Prepared`.
     """
 
     ready = Signal(int, object)
     small = Signal(int, bytes)
+    ahead_ready = Signal(int, object)
 
     def __init__(self, project: QueueProject) -> None:
         super().__init__()
@@ -71,7 +75,7 @@ class QueueReader(QObject):
         # The open one is in its layer, which may be taken away.
         self._kept.pop(opened, None)
         if number is not None:
-            self._ask(number)
+            self._ask(number).add_done_callback(lambda done: self._tell_ahead(number, done))
 
     def is_ready(self, number: int) -> bool:
         """Whether the image of a case is read."""
@@ -110,6 +114,12 @@ class QueueReader(QObject):
             self.ready.emit(number, future.result() if error is None else error)
         except RuntimeError:  # the dock was closed meanwhile
             return
+
+    def _tell_ahead(self, number: int, future: Future[Prepared]) -> None:
+        if self._gone or _has_failed(future):
+            return
+        with contextlib.suppress(RuntimeError):  # the dock was closed meanwhile
+            self.ahead_ready.emit(number, future.result())
 
     def _make_small(self, number: int, path: Path) -> None:
         """Look the small picture up, or make it; in the thread."""

@@ -11,7 +11,9 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout
 
+from napari_coseg.imaging.volume_result import VolumeResult
 from napari_coseg.layers.results import result_layers
+from napari_coseg.layers.volume_found import volume_result_layers
 from napari_coseg.layers.warming import warm_up
 from napari_coseg.types import CosegError, PanopticResult
 from napari_coseg.widgets.host_models import HostModels
@@ -21,13 +23,15 @@ from napari_coseg.widgets.run import Run
 from napari_coseg.widgets.segment_form import SegmentForm
 from napari_coseg.widgets.segment_results import ResultsPanel
 from napari_coseg.widgets.session import Session, shared_session
+from napari_coseg.widgets.volume_planning import VolumeChoices, VolumePlan, make_volume_plan
+from napari_coseg.widgets.volume_run import VolumeRun
 
 if TYPE_CHECKING:
     import napari.viewer
 
 
 class SegmentDock(Dock):
-    """Segments an Image layer into regions and instances.
+    """Segments an Image layer, a picture or a volume, into regions and instances.
 
     Parameters
     ----------
@@ -41,8 +45,8 @@ class SegmentDock(Dock):
         super().__init__()
         self._viewer = viewer
         self._session = session or shared_session()
-        self._run: Run | None = None
-        self._planned: Planned | None = None
+        self._run: Run | VolumeRun | None = None
+        self._planned: Planned | VolumePlan | None = None
         self._activity: Any = None
         self.setMinimumWidth(320)
         self.form = SegmentForm(viewer)
@@ -89,24 +93,37 @@ class SegmentDock(Dock):
         if self.running or not self.form.ready:
             return
         try:
-            planned = make_plan(self._viewer, self.form.choices())
-            client = self._session.client
+            name = self._prepare()
         except CosegError as error:
             show_warning(str(error))
             return
-        self._planned = planned
-        self._run = Run(client, planned.plan)
-        self._run.progressed.connect(self._on_progress)
+        assert self._run is not None
         self._run.noticed.connect(show_info)
         self._run.failed.connect(self._on_failed)
-        self._run.finished.connect(self._on_finished)
-        self._activity = progress(total=0, desc=f"Segmenting {planned.stack.name}")
+        self._activity = progress(total=0, desc=f"Segmenting {name}")
         self._button.setText("Cancel")
         self._button.setToolTip("End the run; nothing is changed.")
         self._progress.setRange(0, 0)
         self._progress.setVisible(True)
         self._status.setText("Getting the model ready …")
         self._run.start()
+
+    def _prepare(self) -> str:
+        """Make a run of what the fields say; return the name of the image."""
+        choices, client = self.form.choices(), self._session.client
+        if isinstance(choices, VolumeChoices):
+            plan = make_volume_plan(choices)
+            whole = VolumeRun(client, plan)
+            whole.progressed.connect(self._on_planes)
+            whole.finished.connect(self._on_volume)
+            self._run, self._planned = whole, plan
+            return plan.name
+        planned = make_plan(self._viewer, choices)
+        run = Run(client, planned.plan)
+        run.progressed.connect(self._on_tiles)
+        run.finished.connect(self._on_finished)
+        self._run, self._planned = run, planned
+        return planned.stack.name
 
     def cancel(self) -> None:
         """End the run that is under way."""
@@ -141,10 +158,22 @@ class SegmentDock(Dock):
         self._status.setText(text)
         self._enable(self.form.ready)
 
-    def _on_progress(self, done: int, total: int) -> None:
+    def _on_tiles(self, done: int, total: int) -> None:
+        self._show_progress(done, total, f"Tile {done:,} of {total:,}")
+
+    def _on_planes(self, done: int, total: int) -> None:
+        if done == 0:
+            self._status.setText(f"Reading {total:,} planes …")
+        elif done < total:
+            self._show_progress(done, total, f"Plane {done:,} of {total:,}")
+        else:
+            # No one can say how long this takes: a moment for a jaw, longer for a large volume.
+            self._show_progress(0, 0, f"All {total:,} planes seen: linking objects …")
+
+    def _show_progress(self, done: int, total: int, words: str) -> None:
         self._progress.setRange(0, total)
         self._progress.setValue(done)
-        self._status.setText(f"Tile {done:,} of {total:,}")
+        self._status.setText(words)
         if self._activity is not None:
             self._activity.total = total
             self._activity.n = done
@@ -159,17 +188,30 @@ class SegmentDock(Dock):
 
     def _on_finished(self, results: list[PanopticResult]) -> None:
         planned = self._planned
-        assert planned is not None
+        assert isinstance(planned, Planned)
         seconds = sum(result.metadata["seconds"]["all"] for result in results)
         objects = sum(len(result.objects) for result in results)
         device = results[0].metadata["device"]
         self._show_idle(f"{objects:,} objects in {seconds:.1f} s ({device}).")
         # Where the image was deleted meanwhile, its results are still worth having.
         self.results.add(result_layers(results, planned.image, planned.stack, planned.place))
-        if planned.image in self._viewer.layers:
-            self._viewer.layers.selection.active = planned.image
+        self._look_at(planned.image)
         for words in dict.fromkeys(n for r in results for n in r.metadata["notes"]):
             show_info(words)
+
+    def _on_volume(self, result: VolumeResult) -> None:
+        plan = self._planned
+        assert isinstance(plan, VolumePlan)
+        seconds, device = result.metadata["seconds"]["all"], result.metadata["device"]
+        self._show_idle(f"{len(result.objects):,} objects in {seconds:.1f} s ({device}).")
+        self.results.add(volume_result_layers(result, plan.image))
+        self._look_at(plan.image)
+        for words in result.metadata["notes"]:
+            show_info(words)
+
+    def _look_at(self, image: Any) -> None:
+        if image in self._viewer.layers:
+            self._viewer.layers.selection.active = image
 
     def let_go(self) -> None:
         """End what is under way, and hear no more of the viewer."""

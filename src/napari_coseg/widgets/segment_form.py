@@ -7,27 +7,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QLabel,
-    QPushButton,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_coseg.layers.channels import channel_axis
 from napari_coseg.layers.composite import can_mix
+from napari_coseg.layers.volume_kinds import LayerVolume, volume_or_none
 from napari_coseg.types import CosegError
 from napari_coseg.weights.card import ModelCard
 from napari_coseg.weights.listing import segment_models
 from napari_coseg.widgets.image_field import ImageField
+from napari_coseg.widgets.model_field import ModelField
 from napari_coseg.widgets.parts import combo, note
 from napari_coseg.widgets.pixel_size import PixelSizeField
 from napari_coseg.widgets.planning import AREAS, Choices, stack_of
 from napari_coseg.widgets.preferences import read_preferences, use_model_folder
+from napari_coseg.widgets.segment_more import MoreSettings
+from napari_coseg.widgets.spacing_field import SpacingField
+from napari_coseg.widgets.volume_planning import VolumeChoices
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -38,11 +34,12 @@ _SAMPLES = (
     ("Stained colon (real)", "immunohistochemistry"),
     ("Generated H&&E tile", "generated-tile"),
 )
-_DEVICES = (("Automatic", "auto"), ("CPU", "cpu"), ("CUDA", "cuda"), ("MPS", "mps"))
 
 
 class SegmentForm(QWidget):
     """Image, model, area, pixel size, and what most people never touch.
+
+    For a picture, models of pictures are offered; for a volume, those of volumes first.
 
     Attributes
     ----------
@@ -60,13 +57,14 @@ class SegmentForm(QWidget):
         self._viewer = viewer
         self._image = ImageField(viewer)
         self._shown: tuple[Image, ...] = ()
-        self._least: tuple[str, float] | None = None
-        self._own_score = 0.0
-        self._model = combo("The model, and what it knows.")
+        self._volume: LayerVolume | None = None
+        self._model = ModelField()
         self._about = note()
         self._area = combo("How much of the image is segmented.")
         for text, area in AREAS.items():
             self._area.addItem(text, area)
+        self._whole = QLabel("Whole volume")
+        self._whole.setToolTip("A model of volumes sees all planes, each with its neighbours.")
         self._channels = combo(
             "The axis of channels: mixed in colours (two: magenta, green; three: red, green, "
             "blue; else as napari splits them) with the layer's contrast limits, or each for "
@@ -78,6 +76,7 @@ class SegmentForm(QWidget):
         self._planes.addItem("This plane", False)
         self._planes.addItem("All planes", True)
         self._pixel_size = PixelSizeField()
+        self._spacing = SpacingField()
         self._form = QFormLayout()
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._form.setContentsMargins(0, 0, 0, 0)
@@ -86,41 +85,42 @@ class SegmentForm(QWidget):
         # Across both columns: beside an empty label, Qt keeps room for lines that are not there.
         self._form.addRow(self._about)
         self._form.addRow("Area", self._area)
+        self._form.addRow("Area", self._whole)
         self._form.addRow("Channels", self._channels)
         self._form.addRow("Planes", self._planes)
         self._form.addRow("Pixel size", self._pixel_size)
+        self._form.addRow("Voxel size", self._spacing)
         self._samples = self._build_samples()
-        more = self._build_more()
-        more.setVisible(False)
+        self.more = MoreSettings()
+        self.more.setVisible(False)
         self._more_button = QToolButton()
         self._more_button.setText("More")
         self._more_button.setCheckable(True)
         self._more_button.setToolTip("Settings that most people never need.")
         self._more_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self._more_button.setArrowType(Qt.ArrowType.RightArrow)
-        self._more_button.toggled.connect(more.setVisible)
+        self._more_button.toggled.connect(self.more.setVisible)
         self._more_button.toggled.connect(self._turn_arrow)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._samples)
         layout.addLayout(self._form)
         layout.addWidget(self._more_button)
-        layout.addWidget(more)
+        layout.addWidget(self.more)
 
         self._model.currentIndexChanged.connect(self._on_model)
-        self._device.currentIndexChanged.connect(self._on_device)
+        self.more.device_chosen.connect(self._on_device)
         self._image.chosen.connect(self._on_image)
         self._channels.currentIndexChanged.connect(self._on_channels)
         preferences = read_preferences()
         use_model_folder(preferences)
-        self._device.setCurrentIndex(max(0, self._device.findData(preferences.device)))
+        self.more.choose_device(preferences.device)
         self.show_models(segment_models())
-        self._on_image()
 
     @property
     def ready(self) -> bool:
         """Whether there is an image and a model."""
-        return self._image.currentData() is not None and self._model.currentData() is not None
+        return self._image.currentData() is not None and self._model.card is not None
 
     @property
     def model(self) -> str:
@@ -130,7 +130,13 @@ class SegmentForm(QWidget):
     @property
     def device(self) -> str:
         """Name of the chosen device."""
-        return str(self._device.currentData())
+        return self.more.device
+
+    @property
+    def whole_volume(self) -> bool:
+        """Whether a model of volumes is chosen."""
+        card = self._model.card
+        return self._volume is not None and card is not None and card.planes is not None
 
     def show_models(self, models: Sequence[tuple[str, ModelCard]]) -> None:
         """Offer other models; the chosen one stays where it is among them.
@@ -139,30 +145,40 @@ class SegmentForm(QWidget):
         ----------
         models : sequence of (name, card)
         """
-        before = self.model
-        self._model.blockSignals(True)
-        self._model.clear()
-        for name, card in models:
-            self._model.addItem(name, card)
-        self._model.setCurrentIndex(max(0, self._model.findText(before)) if models else -1)
-        self._model.blockSignals(False)
+        self._volume = volume_or_none(self._image.currentData())
+        self._model.fit(self._volume)
+        self._model.show_models(models)
         self._on_model()
 
-    def choices(self) -> Choices:
+    def choices(self) -> Choices | VolumeChoices:
         """Return what the fields say."""
+        if self.whole_volume:
+            return VolumeChoices(
+                image=self._image.currentData(),
+                model=self.model,
+                spacing=self._spacing.spacing,
+                spacing_origin=self._spacing.origin,
+                as_shown=self.more.as_shown,
+                device=self.device,
+                min_region_mm3=self.more.min_region_mm3,
+                tta=self.more.tta,
+                min_score=self.more.min_score,
+            )
+        card = self._model.card
+        assert card is not None
         return Choices(
             image=self._image.currentData(),
             mix=self._mix,
             model=self.model,
-            card=self._model.currentData(),
+            card=card,
             area=self._area.currentData(),
             all_planes=self._planes.currentData(),
             mpp=self._pixel_size.mpp,
             mpp_origin=self._pixel_size.origin,
             device=self.device,
-            min_region_um2=self._smallest.value(),
-            tta=self._flips.isChecked(),
-            min_score=None if self._surest.value() == self._own_score else self._surest.value(),
+            min_region_um2=self.more.min_region_um2,
+            tta=self.more.tta,
+            min_score=self.more.min_score,
         )
 
     def let_go(self) -> None:
@@ -172,36 +188,6 @@ class SegmentForm(QWidget):
     @property
     def _mix(self) -> bool:
         return self._form.isRowVisible(self._channels) and bool(self._channels.currentData())
-
-    def _build_more(self) -> QWidget:
-        more = QWidget()
-        form = QFormLayout(more)
-        form.setContentsMargins(12, 0, 0, 0)
-        self._device = combo("Where the model runs. Automatic takes a GPU where there is one.")
-        for text, name in _DEVICES:
-            self._device.addItem(text, name)
-        self._smallest = QDoubleSpinBox()
-        self._smallest.setRange(0, 1e6)
-        self._smallest.setDecimals(0)
-        self._smallest.setSuffix(" µm²")
-        self._smallest.setSpecialValueText("keep all")
-        self._smallest.setToolTip("Smaller parts of regions, and holes, join what is around them.")
-        self._surest = QDoubleSpinBox()
-        self._surest.setRange(0, 0.99)
-        self._surest.setSingleStep(0.05)
-        self._surest.setSpecialValueText("keep all")
-        self._surest.setToolTip(
-            "Objects whose score (mean foreground probability, 0 to 1) is lower are left out. The "
-            "model's own value is the best compromise; lower it where objects are missing, raise "
-            "it where too much is found."
-        )
-        self._flips = QCheckBox("Average four orientations")
-        self._flips.setToolTip("Slightly better outlines; takes four times as long.")
-        form.addRow("Device", self._device)
-        form.addRow("Least object score", self._surest)
-        form.addRow("Smallest region", self._smallest)
-        form.addRow("", self._flips)
-        return more
 
     def _build_samples(self) -> QWidget:
         box = QWidget()
@@ -227,27 +213,67 @@ class SegmentForm(QWidget):
         self.model_chosen.emit(self.model, self.device)
 
     def _on_model(self) -> None:
-        card = self._model.currentData()
+        card = self._model.card
         if card is not None:
-            classes = ", ".join((*card.region_table.names, *card.instance_table.names))
-            self._about.setText(f"Finds {classes}. Licence: {card.licence}. For research only.")
-            self._about.setToolTip(f"{card.description}. {card.licence_note}")
-            self._show_least_score(card)
+            self._model.remember()
+            self._describe(card)
+            self.more.show_model(self.model, card)
             self.model_chosen.emit(self.model, self.device)
-        self._on_image()
+        self._show_image()
 
-    def _show_least_score(self, card: ModelCard) -> None:
-        """Show the model's own, unless a person has changed what that model said."""
-        own = card.post_processing.get("min_score", 0.0)
-        # What is wrong with a card is said when it is used.
-        own = float(own) if isinstance(own, int | float) else 0.0
-        if (self.model, own) != self._least:
-            self._surest.setValue(own)
-            self._least = self.model, own
-            self._own_score = self._surest.value()
+    def _describe(self, card: ModelCard) -> None:
+        classes = ", ".join((*card.region_table.names, *card.instance_table.names))
+        words = f"Finds {classes}. Licence: {card.licence}. For research only."
+        if self._model.kind == "volume" and card.planes is None:
+            words += " A model of pictures: it sees each plane for itself."
+        self._about.setText(words)
+        self._about.setToolTip(f"{card.description}. {card.licence_note}")
 
     def _on_image(self) -> None:
+        self._volume = volume_or_none(self._image.currentData())
+        if self._model.fit(self._volume):
+            self._on_model()
+            return
+        if self._model.card is not None:
+            self._describe(self._model.card)
+        self._show_image()
+
+    def _show_image(self) -> None:
+        """Show what goes with the image and the model."""
         layers = self._image.layers
+        # A size that somebody typed stays while a channel is hidden or shown.
+        same = not set(map(id, layers)).isdisjoint(map(id, self._shown))
+        before, self._shown = self._shown, layers
+        whole = self.whole_volume
+        self._form.setRowVisible(self._area, not whole)
+        self._form.setRowVisible(self._whole, whole)
+        self._form.setRowVisible(self._pixel_size, not whole)
+        self._form.setRowVisible(self._spacing, whole)
+        self.more.fit(volume=whole)
+        if whole:
+            self._form.setRowVisible(self._channels, False)
+            self._form.setRowVisible(self._planes, False)
+            self._show_spacing(same)
+        else:
+            self._show_picture(layers, before, same)
+        self._samples.setVisible(not layers)
+        self.ready_changed.emit(self.ready)
+
+    def _show_spacing(self, same: bool) -> None:
+        card, volume = self._model.card, self._volume
+        assert card is not None
+        assert volume is not None
+        if same and self._spacing.origin == "given":
+            return
+        if volume.spacing is not None:
+            self._spacing.show_size(volume.spacing, "image")
+        else:
+            side = (card.instance_mpp or card.region_mpp or 400) / 1000
+            self._spacing.show_size((side, side, side), "assumed")
+
+    def _show_picture(
+        self, layers: tuple[Image, ...], before: tuple[Image, ...], same: bool
+    ) -> None:
         # What is wrong with the image is said when somebody presses Run.
         stack = None
         if layers:
@@ -255,28 +281,23 @@ class SegmentForm(QWidget):
                 stack = stack_of(self._image.currentData(), False)
         # Channels that lie on each other as layers are mixed; there is nothing to choose.
         channels = stack is not None and len(layers) == 1 and can_mix(stack)
-        known = self._form.isRowVisible(self._channels) and layers == self._shown
+        known = self._form.isRowVisible(self._channels) and layers == before
         self._form.setRowVisible(self._channels, channels)
         if channels and not known:
             found = channel_axis(layers[0])
             self._channels.setCurrentIndex(0 if found is not None and found.sure else 1)
         self._on_channels()
-        # A size that somebody typed stays while a channel is hidden or shown.
-        same = not set(map(id, layers)).isdisjoint(map(id, self._shown))
-        self._shown = layers
-        card = self._model.currentData()
+        card = self._model.card
         if same and self._pixel_size.origin == "given":
             pass
         elif stack is not None and stack.mpp is not None:
             self._pixel_size.show_size(stack.mpp, "image")
         elif card is not None:
             self._pixel_size.show_size(card.instance_mpp or card.region_mpp or 0.25, "assumed")
-        self._samples.setVisible(not layers)
-        self.ready_changed.emit(self.ready)
 
     def _on_channels(self) -> None:
         planes = 1
-        if self._image.layers:
+        if self._image.layers and not self.whole_volume:
             with suppress(CosegError):
                 planes = stack_of(self._image.currentData(), self._mix).planes
         self._form.setRowVisible(self._planes, planes > 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +20,15 @@ from qtpy.QtWidgets import (
 
 from napari_coseg.layers.crowds import PICTURE, is_crowd, paint_picture
 from napari_coseg.layers.legend import LegendRow, describe_object, label_at, legend_rows
-from napari_coseg.layers.results import colour_layer, own_facts, role_of
+from napari_coseg.layers.results import class_table, colour_layer, own_facts, role_of
+from napari_coseg.layers.volume_legend import VolumeRow, is_volume_result
 from napari_coseg.layers.writing import export, free_base, labelled
 from napari_coseg.types import CosegError
+from napari_coseg.widgets import volume_export
 from napari_coseg.widgets.background import in_background
 from napari_coseg.widgets.legend import Legend
 from napari_coseg.widgets.parts import note
+from napari_coseg.widgets.tooth_field import ToothField
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -38,7 +42,7 @@ class _Shown:
     layers: list[Layer]
     hidden: dict[str, set[int]] = field(default_factory=dict)
     seen: list[Layer] = field(default_factory=list)
-    _rows: dict[str, list[LegendRow]] = field(default_factory=dict)
+    _rows: dict[str, list[LegendRow] | list[VolumeRow]] = field(default_factory=dict)
 
     @property
     def facts(self) -> list[Layer]:
@@ -69,7 +73,7 @@ class _Shown:
         elif self.picture is not None:
             paint_picture(self.picture, layer, hidden, by_object=by_object)
 
-    def rows(self, layer: Layer) -> list[LegendRow]:
+    def rows(self, layer: Layer) -> list[LegendRow] | list[VolumeRow]:
         """Count once: a region image may be large."""
         role = role_of(layer)
         if role not in self._rows:
@@ -94,7 +98,8 @@ class ResultsPanel(QWidget):
         self._undo.setEnabled(False)
         self._export = QPushButton("Export …")
         self._export.setToolTip(
-            "Write labels (TIFF), the table (CSV) and outlines for QuPath (GeoJSON) into a folder."
+            "Write labels (TIFF), the table (CSV) and outlines for QuPath (GeoJSON) into a folder; "
+            "of a volume, labels on its grid (NIfTI) and the table."
         )
         self._export.setEnabled(False)
         self._legend = Legend()
@@ -102,6 +107,7 @@ class ResultsPanel(QWidget):
         self._under_cursor = note()
         # Room for two lines, so that nothing jumps while the mouse moves.
         self._under_cursor.setMinimumHeight(2 * self.fontMetrics().height())
+        self._tooth = ToothField()
         row = QHBoxLayout()
         row.addWidget(self._colour_by, 1)
         row.addWidget(self._undo)
@@ -111,6 +117,7 @@ class ResultsPanel(QWidget):
         layout.addLayout(row)
         layout.addWidget(self._legend, 1)
         layout.addWidget(self._under_cursor)
+        layout.addWidget(self._tooth)
 
         self._colour_by.currentIndexChanged.connect(self._on_colour_by)
         self._undo.clicked.connect(self.undo)
@@ -118,6 +125,7 @@ class ResultsPanel(QWidget):
         self._legend.hidden_changed.connect(self._on_hidden)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.mouse_move_callbacks.append(self._on_mouse)
+        viewer.mouse_drag_callbacks.append(self._on_press)
 
     @property
     def layers(self) -> list[Layer]:
@@ -129,6 +137,11 @@ class ResultsPanel(QWidget):
         if self._runs:
             self._runs[-1].hide()
         run = _Shown(list(layers))
+        if any(is_volume_result(la) and _one_class(la) for la in run.facts):
+            # By class, all teeth would be one.
+            self._colour_by.blockSignals(True)
+            self._colour_by.setCurrentIndex(self._colour_by.findData(True))
+            self._colour_by.blockSignals(False)
         for layer in layers:
             # By class they come.
             if role_of(layer) == "instances" and self._colour_by.currentData():
@@ -153,15 +166,13 @@ class ResultsPanel(QWidget):
         if self._exporting is not None or not self._runs or not self._runs[-1].facts:
             return
         try:
-            taken = [labelled(*la.as_layer_data_tuple()[:2]) for la in self._runs[-1].facts]
+            base, work = _export_of(folder, self._runs[-1].facts)
         except CosegError as error:
             show_warning(str(error))
             return
-        image = (own_facts(self._runs[-1].facts[0]) or {}).get("image", "")
-        base = free_base(folder, str(image))
         self._export.setEnabled(False)
         self._exporting = in_background(
-            lambda: export(base, taken),
+            work,
             f"Writing {base.name}",
             done=lambda written: show_info(f"Written into {folder}: {base.name}"),
             failed=lambda: None,
@@ -182,6 +193,9 @@ class ResultsPanel(QWidget):
         """Hear no more of the viewer."""
         with suppress(ValueError):
             self._viewer.mouse_move_callbacks.remove(self._on_mouse)
+        with suppress(ValueError):
+            self._viewer.mouse_drag_callbacks.remove(self._on_press)
+        self._tooth.show_layer(None)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _on_removed(self, event: Any) -> None:
@@ -204,6 +218,7 @@ class ResultsPanel(QWidget):
                 for la in shown.facts
             ]
         self._legend.show_rows(groups)
+        self._tooth.show_layer(self._teeth)
         self._undo.setEnabled(bool(self._runs))
         self._export.setEnabled(bool(groups) and self._exporting is None)
 
@@ -224,6 +239,22 @@ class ResultsPanel(QWidget):
     def _on_mouse(self, viewer: napari.viewer.Viewer, event: Any) -> None:
         self._under_cursor.setText(self._words_at(event))
 
+    def _on_press(self, viewer: napari.viewer.Viewer, event: Any) -> Iterator[None]:
+        """Choose the tooth that is clicked; a drag moves the view."""
+        start = event.pos
+        yield
+        while event.type == "mouse_move":
+            yield
+        teeth = self._teeth
+        if teeth is not None and max(abs(a - b) for a, b in zip(start, event.pos, strict=True)) < 4:
+            self._tooth.show_tooth(label_at(teeth, event))
+
+    @property
+    def _teeth(self) -> Layer | None:
+        """The instances of the last run, where it was one over a volume."""
+        facts = self._runs[-1].facts if self._runs else []
+        return next((la for la in facts if _is_solid(la)), None)
+
     def _words_at(self, event: Any) -> str:
         if not self._runs:
             return ""
@@ -235,3 +266,29 @@ class ResultsPanel(QWidget):
                 if words:
                     return words
         return ""
+
+
+def _is_solid(layer: Layer) -> bool:
+    return role_of(layer) == "instances" and is_volume_result(layer)
+
+
+def _one_class(layer: Layer) -> bool:
+    return role_of(layer) == "instances" and len(class_table(layer)) < 2
+
+
+def _export_of(folder: Path, layers: list[Layer]) -> tuple[Path, Callable[[], Any]]:
+    """Return under which name the layers of a run are written, and what writes them.
+
+    Raises
+    ------
+    CosegError
+        If they cannot be written.
+    """
+    image = str((own_facts(layers[0]) or {}).get("image", ""))
+    if is_volume_result(layers[0]):
+        solid = volume_export.take(layers)
+        base = volume_export.free_volume_base(folder, image)
+        return base, lambda: volume_export.write(base, solid)
+    flat = [labelled(*layer.as_layer_data_tuple()[:2]) for layer in layers]
+    base = free_base(folder, image)
+    return base, lambda: export(base, flat)

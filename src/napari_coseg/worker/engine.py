@@ -24,6 +24,7 @@ from napari_coseg.worker.kept_models import KeptModels, trim
 from napari_coseg.worker.prompting import PromptRequest, answer_of, read_prompts
 from napari_coseg.worker.propagating import PropagateRequest, plane_message, read_keys
 from napari_coseg.worker.requests import LoadRequest, SegmentRequest, check_body
+from napari_coseg.worker.volume_request import VolumeRequest
 
 #: Seconds between two messages of progress at least.
 _BEAT = 0.1
@@ -51,6 +52,7 @@ class Engine:
             "segment": self._segment,
             "prompt": self._prompt,
             "propagate": self._propagate,
+            "volume": self._volume,
         }
         self._urgent: Callable[[], Job | None] = lambda: None
         self._thread: int | None = None
@@ -249,6 +251,42 @@ class Engine:
         except Cancelled:
             raise Stopped("The work was cancelled.") from None
 
+    def _ears(self, job: Job) -> tuple[Callable[[int, int], None], Callable[[], bool]]:
+        """Return what tells of progress, now and again, and what says whether to stop."""
+        last = 0.0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= _BEAT or done == total:
+                last = now
+                job.send("progress", {"done": done, "total": total})
+
+        def stopped() -> bool:
+            self._serve_urgent()
+            return job.stopped()
+
+        return progress, stopped
+
+    def _volume(self, job: Job) -> None:
+        from napari_coseg.inference.stream import Cancelled
+
+        wanted = check_body(VolumeRequest, dict(job.body))
+        try:
+            self._or_on_cpu(job, wanted.device, lambda at: self._volume_on(job, wanted, at))
+        except Cancelled:
+            raise Stopped("The work was cancelled.") from None
+
+    def _volume_on(self, job: Job, wanted: VolumeRequest, device: str) -> None:
+        from napari_coseg.worker.volume_work import segment_pulled
+
+        job.ready = False
+        there = wanted.model_copy(update={"device": device})
+        model = self._models.get(there, "coseg", volume=True)
+        job.ready = True
+        job.send("progress", {"done": 0, "total": wanted.shape[0]})
+        segment_pulled(job, wanted, model, *self._ears(job))
+
     def _segment_on(self, job: Job, wanted: SegmentRequest, device: str) -> None:
         from napari_coseg.inference.canvas import make_canvas
         from napari_coseg.inference.panoptic import PixelSize, model_facts
@@ -266,19 +304,7 @@ class Engine:
         note = size.note(wanted.name)
         source = PulledSource(job, wanted.shape, wanted.name, size.mpp)
         settings = _settings(wanted, card)
-        last = 0.0
-
-        def progress(done: int, total: int) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last >= _BEAT or done == total:
-                last = now
-                job.send("progress", {"done": done, "total": total})
-
-        def stopped() -> bool:
-            self._serve_urgent()
-            return job.stopped()
-
+        progress, stopped = self._ears(job)
         stream = PanopticStream(source, model, size.mpp, settings, None, progress, stopped)
         job.send("progress", {"done": 0, "total": stream.tiles})
         with ExitStack() as stack:

@@ -28,7 +28,7 @@ class _Window:
 
     def __init__(self) -> None:
         self.there = threading.Event()
-        self.pixels: npt.NDArray[np.uint8] | None = None
+        self.pixels: npt.NDArray[Any] | None = None
         self.error: str | None = None
 
 
@@ -117,14 +117,39 @@ class Job:
         CosegError
             If the client cannot read these pixels, or does not answer.
         """
+        box = [row0, column0, row1, column1]
+        shape = (row1 - row0, column1 - column0, 3)
+        return self._fetch({"box": box, "level": level}, shape, np.dtype(np.uint8))
+
+    def pull_plane(
+        self, axis: int, plane: int, step: int, shape: tuple[int, int], dtype: np.dtype[Any]
+    ) -> npt.NDArray[Any]:
+        """Ask the client for a plane of its volume, as `pull` asks for a window.
+
+        Parameters
+        ----------
+        axis : int
+            Of the volume as it is stored, along which planes are counted.
+        plane : int
+        step : int
+            Of its rows and columns, every so many.
+        shape : tuple of int
+            Rows and columns that come then.
+        dtype : dtype
+            Of the volume.
+        """
+        return self._fetch({"axis": axis, "plane": plane, "step": step}, shape, dtype)
+
+    def _fetch(
+        self, wanted: dict[str, Any], expected: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> npt.NDArray[Any]:
         with self._credit:
             window = _Window()
             with self._lock:
                 number = next(self._numbers)
                 self._windows[number] = window
             try:
-                box = [row0, column0, row1, column1]
-                self.send("pull", {"window": number, "box": box, "level": level})
+                self.send("pull", {"window": number, **wanted})
                 if not self.stopped() and not window.there.wait(PATIENCE):
                     raise CosegError("The program that asked for this has stopped sending pixels.")
             finally:
@@ -135,10 +160,10 @@ class Job:
             if window.error is not None:
                 raise CosegError(window.error)
             assert window.pixels is not None
-            expected = (row1 - row0, column1 - column0, 3)
-            if window.pixels.shape != expected or window.pixels.dtype != np.uint8:
+            if window.pixels.shape != expected or window.pixels.dtype != dtype:
                 raise ProtocolError(
-                    f"Pixels of the shape {window.pixels.shape} came instead of {expected}."
+                    f"Pixels of the shape {window.pixels.shape} and the type "
+                    f"{window.pixels.dtype} came instead of {expected} and {dtype}."
                 )
             return window.pixels
 

@@ -32,8 +32,16 @@ class KeptModels:
         self._models: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._spare_core = spare_core
 
-    def get(self, wanted: LoadRequest, kind: Kind | None = None) -> Any:
+    def get(self, wanted: LoadRequest, kind: Kind | None = None, *, volume: bool = False) -> Any:
         """Return a model for a request, loaded if need be; that of longest ago leaves for it.
+
+        Parameters
+        ----------
+        wanted : LoadRequest
+        kind : {"coseg", "syncsam"}, optional
+            What it must be; any by default.
+        volume : bool
+            Whether it must be one of volumes, and not one of pictures.
 
         Raises
         ------
@@ -67,7 +75,7 @@ class KeptModels:
         model = self._models[key]
         if kind is not None:
             model.card.expect(kind)
-            model.card.expect_input(volume=False)
+            model.card.expect_input(volume=volume)
         return model
 
     @staticmethod

@@ -22,6 +22,9 @@ from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, Mask, Pan
 from napari_coseg.worker.prompting import prompt_message, read_answers
 from napari_coseg.worker.propagating import propagate_message, read_plane
 from napari_coseg.worker.protocol import MAX_ARRAY, Message, ProtocolError
+from napari_coseg.worker.requests import check_body
+from napari_coseg.worker.volume_answer import VolumeAssembly
+from napari_coseg.worker.volume_request import StoredVoxels, VolumeRequest
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +36,11 @@ class Handlers:
     Attributes
     ----------
     progress : callable
-        With the tiles done and all tiles.
+        With the tiles, of a volume the planes, done and all of them.
     block : callable
         With the task ("regions", "instances"), the first row and column, and the labels of a
-        window that has just been finished. Object ids are provisional: the result has others.
+        window that has just been finished. Object ids are provisional: the result has others. Of
+        a volume: the first plane, and final labels of some planes.
     plane : callable
         With a `PlaneMask`, as soon as an object has come to a plane; of ``propagate``.
     notice : callable
@@ -44,7 +48,7 @@ class Handlers:
     """
 
     progress: Callable[[int, int], None] = lambda done, total: None
-    block: Callable[[str, tuple[int, int], npt.NDArray[Any]], None] = lambda task, place, labels: (
+    block: Callable[[str, tuple[int, ...], npt.NDArray[Any]], None] = lambda task, place, labels: (
         None
     )
     plane: Callable[[PlaneMask], None] = lambda found: None
@@ -61,7 +65,7 @@ class Pending:
         What is asked.
     body : dict
         With what.
-    source : ImageSource or None
+    source : ImageSource, StoredVoxels or None
         Where pixels come from that the host pulls.
     handlers : Handlers
         Who hears of it.
@@ -69,8 +73,9 @@ class Pending:
         What the objects of ``prompt`` are taken for so far, or those of ``propagate`` on their key
         planes.
     future : Future
-        Its end: a `PanopticResult` for ``segment``, a list of `PromptAnswer` for ``prompt``, a
-        list of `PlaneMask` for ``propagate``, else the body of the result.
+        Its end: a `PanopticResult` for ``segment``, a `VolumeResult` for ``volume``, a list of
+        `PromptAnswer` for ``prompt``, of `PlaneMask` for ``propagate``, else the body of the
+        result.
     id : str
         New for each try, so that a late word of a dead host is not taken for one of the next.
     tries : int
@@ -83,7 +88,7 @@ class Pending:
 
     kind: str
     body: Mapping[str, Any]
-    source: ImageSource | None = None
+    source: ImageSource | StoredVoxels | None = None
     handlers: Handlers = field(default_factory=Handlers)
     masks: Sequence[Mask | None] = ()
     future: Future[Any] = field(default_factory=Future)
@@ -93,21 +98,27 @@ class Pending:
     unknown: int = 0
     cancelled: float = math.inf
     deadline: float | None = None
-    assembly: Assembly | None = None
+    assembly: Assembly | VolumeAssembly | None = None
     planes: list[PlaneMask] = field(default_factory=list)
 
     def message(self) -> Message:
         """Return the request as it goes to a host."""
         self.sent = True
-        if self.kind == "segment":
-            assert self.source is not None
-            self.assembly = Assembly(self.source.shape)
+        self.assembly = self._new_assembly()
         if self.kind == "prompt":
             return prompt_message(self.id, dict(self.body), self.masks)
         if self.kind == "propagate":
             self.planes = []
             return propagate_message(self.id, dict(self.body), self.masks)
         return Message(self.kind, self.id, dict(self.body))
+
+    def _new_assembly(self) -> Assembly | VolumeAssembly | None:
+        if self.kind == "segment":
+            assert isinstance(self.source, ImageSource)
+            return Assembly(self.source.shape)
+        if self.kind == "volume":
+            return VolumeAssembly(check_body(VolumeRequest, self.body).grid)
+        return None
 
     def again(self) -> None:
         """Get ready for another host."""
@@ -129,11 +140,8 @@ class Pending:
                 heard = partial(self.handlers.progress, int(body["done"]), int(body["total"]))
             elif message.kind == "notice":
                 if body.get("restart"):
-                    self.planes = []
-                if body.get("restart") and self.assembly is not None:
-                    assert self.source is not None
                     # What has come so far is of a try that was given up.
-                    self.assembly = Assembly(self.source.shape)
+                    self.planes, self.assembly = [], self._new_assembly()
                 heard = partial(self.handlers.notice, str(body["message"]))
             elif message.kind == "plane" and self.kind == "propagate":
                 found = read_plane(message)
@@ -158,13 +166,7 @@ class Pending:
         """Answer a pull; a source that cannot be read is told to the host, which gives up."""
         number = message.body.get("window")
         try:
-            assert self.source is not None
-            row0, column0, row1, column1 = (int(v) for v in message.body["box"])
-            level = int(message.body.get("level", 0))
-            if (row1 - row0) * (column1 - column0) * 3 > MAX_ARRAY:
-                raise CosegError("The model worker asked for too many pixels at once.")
-            source = self.source if level == 0 else self.source.levels[level]
-            pixels = source.read(row0, column0, row1, column1)
+            pixels = self._read(message.body)
         except Exception as error:
             what = str(error) if isinstance(error, CosegError) else f"{type(error).__name__}"
             if not isinstance(error, CosegError):
@@ -173,6 +175,17 @@ class Pending:
             return Message("pixels", message.request, {"window": number, "error": what})
         # The id of the try that asked: by now there may be another one.
         return Message("pixels", message.request, {"window": number}, {"pixels": pixels})
+
+    def _read(self, wanted: Mapping[str, Any]) -> npt.NDArray[Any]:
+        if isinstance(self.source, StoredVoxels):
+            return self.source.read(*(int(wanted[name]) for name in ("axis", "plane", "step")))
+        assert self.source is not None
+        row0, column0, row1, column1 = (int(v) for v in wanted["box"])
+        level = int(wanted.get("level", 0))
+        if (row1 - row0) * (column1 - column0) * 3 > MAX_ARRAY:
+            raise CosegError("The model worker asked for too many pixels at once.")
+        source = self.source if level == 0 else self.source.levels[level]
+        return source.read(row0, column0, row1, column1)
 
     def end(self, message: Message) -> None:
         """End with a result."""

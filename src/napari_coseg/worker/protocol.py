@@ -1,8 +1,8 @@
 """What client and host say to each other: a JSON header, then raw array frames.
 
-Version 4. A message is a list of ZeroMQ frames. The first is JSON in UTF-8::
+Version 6. A message is a list of ZeroMQ frames. The first is JSON in UTF-8::
 
-    {"version": 4, "kind": "segment", "request": "…", "body": {…},
+    {"version": 6, "kind": "segment", "request": "…", "body": {…},
      "arrays": [{"name": "pixels", "dtype": "|u1", "shape": [384, 384, 3], "codec": "raw"}]}
 
 Each array follows in a frame of its own, in C order and little-endian, plain (``raw``) or packed
@@ -27,7 +27,7 @@ from napari_coseg.types import CosegError
 from napari_coseg.worker.shelf import Shelf, ShelfReader
 
 #: Version of the protocol: both sides must speak the same.
-VERSION = 5
+VERSION = 6
 #: Largest header, in bytes.
 MAX_HEADER = 4 << 20
 #: Most bytes of memory of a message's arrays together.
@@ -45,6 +45,7 @@ REQUESTS = frozenset(
         "segment",
         "prompt",
         "propagate",
+        "volume",
         "cancel",
         "pixels",
         "shutdown",
