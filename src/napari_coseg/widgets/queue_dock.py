@@ -20,12 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_coseg.annotation.queue_export import (
-    Layout,
-    NoPixelSizeError,
-    export_cases,
-    finished_cases,
-)
+from napari_coseg.annotation.queue_export import Exported, Layout, export_cases
+from napari_coseg.annotation.queue_export_plan import NoPixelSizeError, finished_cases
 from napari_coseg.annotation.queue_project import QueueProject
 from napari_coseg.annotation.queue_store import DONE, FLAGGED, IN_PROGRESS, STATUSES
 from napari_coseg.types import CosegError
@@ -220,19 +216,19 @@ class QueueDock(Dock):
             self._message.setText(str(error))
             return
 
-        def write() -> list[str] | NoPixelSizeError:
+        def write() -> Exported | NoPixelSizeError:
             try:
                 return export_cases(cases, folder, layout, name=folder.name, mpp=mpp)
             except NoPixelSizeError as error:
                 return error
 
-        def written(told: list[str] | NoPixelSizeError) -> None:
+        def written(told: Exported | NoPixelSizeError) -> None:
             if isinstance(told, NoPixelSizeError):
                 QTimer.singleShot(0, lambda: self._ask_size(str(told), folder, layout))
                 return
-            count = len(cases) - len(told)
+            count = told.count
             words = [f"{count} cases are in {folder}." if count != 1 else f"1 case is in {folder}."]
-            show_info(" ".join([*words, *told]))
+            show_info(" ".join([*words, *told.notes]))
 
         def ended() -> None:
             self._exporting = None
