@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_coseg.annotation.claims import Published, chain_key
+from napari_coseg.annotation.claims import PATIENCE, Published, chain_key
 from napari_coseg.annotation.queue_cases import OWN_FOLDER
 from napari_coseg.annotation.queue_project import FILE, QueueProject, local_home_of
 from napari_coseg.annotation.queue_store import FAILED, QueueCase, QueueStore
@@ -72,7 +72,9 @@ def begin_sharing(root: Path, home: Path | None = None) -> None:
     Share.begin(root)
 
 
-def open_shared(root: Path | str, name: str = "", *, home: Path | None = None) -> OpenedShared:
+def open_shared(
+    root: Path | str, name: str = "", *, home: Path | None = None, patience: float = PATIENCE
+) -> OpenedShared:
     """Open a queue that is shared.
 
     What this program had when it ended is published and given back.
@@ -85,6 +87,8 @@ def open_shared(root: Path | str, name: str = "", *, home: Path | None = None) -
         What the person is called, by default what was said before.
     home : Path, optional
         Of the queue's own files, by default in the user's data folder.
+    patience : float
+        As of `SharedQueue`.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def open_shared(root: Path | str, name: str = "", *, home: Path | None = None) -
     # First: it makes sure that no other program uses the same files.
     project = QueueProject.open(root, home=home)
     try:
-        shared = SharedQueue(share, home, name=name)
+        shared = SharedQueue(share, home, name=name, patience=patience)
         shared.beat()
         copies, troubles = shared.resume(all_facts(project))
         adopt(project, shared.look())

@@ -110,7 +110,7 @@ class SharedQueue:
         self.share = share
         self._home = home
         self._ledger = Ledger(home, share.id)
-        self._ledger.rename(name or self._ledger.name or _user())
+        self._ledger.rename(name or self._ledger.name or user_name())
         self._chains = Chains(share.claims)
         self._seat = Seat(share.seats, self._ledger.seat)
         self._watch = Watch(share.seats, patience, clock)
@@ -125,7 +125,7 @@ class SharedQueue:
     def rename(self, name: str) -> None:
         """Call the person differently, from the next claim on."""
         with self._lock:
-            self._ledger.rename(name.strip() or _user())
+            self._ledger.rename(name.strip() or user_name())
 
     def beat(self) -> None:
         """Show that this program lives; to be called every `BEAT` seconds, from any thread.
@@ -506,7 +506,8 @@ def _taken(step: Step) -> TakenError:
     return TakenError(f"{who} has this case open: choose another one.")
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Return the name under which somebody is logged in on this machine."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
