@@ -157,7 +157,7 @@ class QueueSharing(QObject):
                 "when you open this queue again."
             )
 
-    def _submit(self, work: Callable[[], Any], then: Callable[[Future[Any]], None]) -> None:
+    def _submit(self, work: Callable[[], Any], then: Callable[[Future[Any]], object]) -> None:
         def tell(future: Future[Any]) -> None:
             if not future.cancelled():
                 # The dock may be gone.
