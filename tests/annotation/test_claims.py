@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from napari_coseg.annotation import share_files
-from napari_coseg.annotation.claims import Chains, Published, Seat, Step, Watch, chain_key
+from napari_coseg.annotation.claim_watch import Seat, Watch
+from napari_coseg.annotation.claims import Chains, Published, Step, chain_key
 from napari_coseg.annotation.share_files import Share, ShareGoneError, create_once, is_shared
 from napari_coseg.annotation.snapshots import Snapshot
 from napari_coseg.types import CosegError

@@ -82,7 +82,7 @@ def test_a_claim_outlives_no_killed_program(tmp_path: Path) -> None:
     assert ada.queue.look()[chain_key(A)].holder == "Cleo"
     program.kill()
     assert program.wait() != 0
-    ada.watch(40)
+    ada.watch(20)
     assert not ada.queue.look()[chain_key(A)].expired
     ada.watch(60)
     assert ada.queue.take(A) is not None

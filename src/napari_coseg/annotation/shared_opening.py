@@ -7,7 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_coseg.annotation.claims import PATIENCE, Published, chain_key
+from napari_coseg.annotation.claim_watch import PATIENCE
+from napari_coseg.annotation.claims import Published, chain_key
 from napari_coseg.annotation.queue_cases import OWN_FOLDER
 from napari_coseg.annotation.queue_project import FILE, QueueProject, local_home_of
 from napari_coseg.annotation.queue_store import FAILED, QueueCase, QueueStore

@@ -12,44 +12,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import getpass
-import json
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from napari_coseg.annotation.claims import (
-    PATIENCE,
-    Chains,
-    Published,
-    Seat,
-    Step,
-    Watch,
-    chain_key,
-)
-from napari_coseg.annotation.places import SUFFIX
-from napari_coseg.annotation.queue_project import labels_file
-from napari_coseg.annotation.share_files import (
-    Share,
-    ShareGoneError,
-    create_once,
-    reaching,
-)
+from napari_coseg.annotation.claim_watch import PATIENCE, Seat, Watch
+from napari_coseg.annotation.claims import Chains, Published, Step, chain_key
+from napari_coseg.annotation.share_files import Share, ShareGoneError, reaching
+from napari_coseg.annotation.shared_journals import SharedJournals
 from napari_coseg.annotation.shared_ledger import ASKED, HELD, LEFT, Known, Ledger
-from napari_coseg.annotation.snapshots import (
-    Snapshot,
-    copy_journal,
-    fetch_snapshot,
-    mark_of,
-    put_snapshot,
-    remove_journal,
-)
+from napari_coseg.annotation.snapshots import Snapshot
 from napari_coseg.types import CosegError
 
-ROLES = ("objects", "regions")
 #: Times that labels are fetched again which were published anew meanwhile.
 _TRIES = 5
 
@@ -108,8 +85,8 @@ class SharedQueue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.share = share
-        self._home = home
         self._ledger = Ledger(home, share.id)
+        self._journals = SharedJournals(share, home, self._ledger)
         self._ledger.rename(name or self._ledger.name or user_name())
         self._chains = Chains(share.claims)
         self._seat = Seat(share.seats, self._ledger.seat)
@@ -219,7 +196,7 @@ class SharedQueue:
                     self._ledger.put(key, Known(base=known.base))
                     raise _taken(self._chains.last(key)[0])
             try:
-                base = self._bring(case_key, step.state, known.base)
+                base = self._journals.bring(case_key, step.state, known.base)
             except BaseException:
                 with contextlib.suppress(CosegError, OSError):
                     self._free(key)
@@ -265,7 +242,7 @@ class SharedQueue:
                 step, _ = self._chains.last(key)
                 if step.token != known.token:
                     return self._lost(case_key, known, facts)
-                labels = self._publish_labels(case_key, known)
+                labels = self._journals.publish(case_key, known.base)
                 if facts is None:
                     facts = step.state
                 state = dataclasses.replace(facts, labels=labels, by=self._ledger.name)
@@ -293,7 +270,7 @@ class SharedQueue:
                 if known.token:
                     return step.state
                 try:
-                    base = self._bring(case_key, step.state, known.base)
+                    base = self._journals.bring(case_key, step.state, known.base)
                 except FileNotFoundError:
                     # Published anew, twice, since we looked.
                     if not left:
@@ -365,9 +342,8 @@ class SharedQueue:
                 progress(number, len(facts))
             with self._lock, reaching(self.share):
                 first = not self._chains.last(chain_key(case_key))[0].turn
-            worked = told not in (None, Published()) or any(
-                mark_of(labels_file(self._home, case_key, role)) for role in ROLES
-            )
+            marks = self._journals.marks(case_key)
+            worked = told not in (None, Published()) or any(marks.values())
             if first and worked:
                 with contextlib.suppress(TakenError):
                     self.take(case_key)
@@ -416,52 +392,6 @@ class SharedQueue:
                 (self.share.labels / name).unlink()
         return True
 
-    # Journals.
-
-    def _publish_labels(self, case_key: str, known: Known) -> dict[str, Snapshot]:
-        """Copy what changed to the share; what is to be published."""
-        labels = {}
-        for role in ROLES:
-            journal = labels_file(self._home, case_key, role)
-            mark = mark_of(journal)
-            had = (known.base or {}).get(role)
-            if had is not None and had.file and mark in ("", had.mark):
-                labels[role] = had
-            elif mark:
-                labels[role] = put_snapshot(
-                    journal, self.share.labels, chain_key(case_key), role, mark
-                )
-        return labels
-
-    def _bring(
-        self, case_key: str, state: Published, base: dict[str, Snapshot] | None
-    ) -> dict[str, Snapshot] | None:
-        """Bring the journals to what is published; what they come from then.
-
-        Work on this disk that nobody knows of, which there should not be, becomes a copy first;
-        from before the queue was shared, it stays where nothing else was published.
-        """
-        marks = {role: mark_of(labels_file(self._home, case_key, role)) for role in ROLES}
-        had = base or {}
-        if base is None and not state.labels and any(marks.values()):
-            return None
-        unknown = [
-            role
-            for role in ROLES
-            if marks[role]
-            not in ("", *(one[role].mark for one in (had, state.labels) if role in one))
-        ]
-        if unknown:
-            self._copy(case_key, secrets.token_hex(4), None)
-        for role in ROLES:
-            journal = labels_file(self._home, case_key, role)
-            wanted = state.labels.get(role)
-            if wanted is None:
-                remove_journal(journal)
-            elif role in unknown or had.get(role) != wanted or marks[role] != wanted.mark:
-                fetch_snapshot(wanted, self.share.labels, journal)
-        return dict(state.labels)
-
     def _lost(self, case_key: str, known: Known, facts: Published | None) -> Path | None:
         """Settle a claim that is not in the chain any more; the copy of work on it, if any."""
         key = chain_key(case_key)
@@ -474,31 +404,15 @@ class SharedQueue:
             self._ledger.put(key, Known(base=known.base))
             return None
         had = known.base or {}
-        marks = {role: mark_of(labels_file(self._home, case_key, role)) for role in ROLES}
+        marks = self._journals.marks(case_key)
         worked = any(
-            marks[role] and marks[role] != (had[role].mark if role in had else "") for role in ROLES
+            marks[role] and marks[role] != (had[role].mark if role in had else "") for role in marks
         )
-        copy = self._copy(case_key, known.token[:8], facts) if worked else None
+        copy = self._journals.copy(case_key, known.token[:8], facts) if worked else None
         # What lies here comes from nothing that is published, and need not be kept.
         base = {role: Snapshot("", 0, "", mark) for role, mark in marks.items() if mark}
         self._ledger.put(key, Known(base=base))
         return copy
-
-    def _copy(self, case_key: str, mark: str, facts: Published | None) -> Path:
-        """Keep the journals of this disk in ``conflicts``; the file that tells of it."""
-        stem = f"{chain_key(case_key)}-{self._ledger.seat}-{mark}"
-        files = {}
-        for role in ROLES:
-            journal = labels_file(self._home, case_key, role)
-            if mark_of(journal):
-                files[role] = f"{stem}.{role}{SUFFIX}"
-                copy_journal(journal, self.share.conflicts / files[role])
-        about: dict[str, Any] = {"case": case_key, "name": self._ledger.name, "labels": files}
-        if facts is not None:
-            about |= {"status": facts.status, "note": facts.note, "seconds": facts.seconds}
-        path = self.share.conflicts / f"{stem}.json"
-        create_once(path, json.dumps(about, indent=2, ensure_ascii=False).encode())
-        return path
 
 
 def _taken(step: Step) -> TakenError:

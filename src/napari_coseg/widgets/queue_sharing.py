@@ -11,7 +11,8 @@ from typing import Any
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_coseg.annotation.claims import BEAT, Published, chain_key
+from napari_coseg.annotation.claim_watch import BEAT
+from napari_coseg.annotation.claims import Published, chain_key
 from napari_coseg.annotation.queue_project import QueueProject
 from napari_coseg.annotation.share_files import ShareGoneError
 from napari_coseg.annotation.shared_opening import OpenedShared, adopt, all_facts, facts_of
