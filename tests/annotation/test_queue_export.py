@@ -11,11 +11,8 @@ from PIL import Image
 
 from napari_coseg.annotation.case import Case
 from napari_coseg.annotation.identity import identify
-from napari_coseg.annotation.queue_export import (
-    NoPixelSizeError,
-    export_cases,
-    finished_cases,
-)
+from napari_coseg.annotation.queue_export import export_cases
+from napari_coseg.annotation.queue_export_plan import NoPixelSizeError, finished_cases
 from napari_coseg.annotation.queue_project import QueueProject
 from napari_coseg.annotation.queue_store import DONE
 from napari_coseg.annotation.records import ObjectRecord
@@ -24,7 +21,7 @@ from napari_coseg.datasets.folder import FolderDataset
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_writing import write_labels, write_volume
 from napari_coseg.imaging.volumes import read_label_volume, read_volume
-from napari_coseg.types import CosegError
+from napari_coseg.types import CosegError, Mask
 
 GRID = VolumeGrid((4, 8, 10), (0.5, 0.4, 0.4), (1.0, 2.0, 3.0))
 TEETH = [["tooth", [230, 159, 0]], ["implant", [0, 158, 115]]]
@@ -85,7 +82,8 @@ def volumes(tmp_path: Path) -> QueueProject:
 @pytest.mark.parametrize("layout", ["folder", "nnunet"])
 def test_volumes_come_back_for_training(volumes: QueueProject, tmp_path: Path, layout: str) -> None:
     out = tmp_path / "out"
-    assert export_cases(finished_cases(volumes), out, layout, name="teeth") == []
+    done = export_cases(finished_cases(volumes), out, layout, name="teeth")
+    assert (done.count, done.notes) == (2, ())
     data = FolderDataset(out)
     assert data.name == "teeth"
     assert data.spacing == GRID.spacing
@@ -158,11 +156,13 @@ def test_pictures(tmp_path: Path) -> None:
             project.set_status(number, DONE)
         with pytest.raises(NoPixelSizeError):
             export_cases(finished_cases(project), tmp_path / "no", "nnunet", name="x")
+        assert not (tmp_path / "no").exists()
         for layout in ("folder", "nnunet"):
             out = tmp_path / layout
             told = export_cases(finished_cases(project), out, layout, name="x", mpp=0.25)
-            assert len(told) == 1
-            assert "no labels" in told[0]
+            assert told.count == 1
+            assert len(told.notes) == 1
+            assert "no labels" in told.notes[0]
             data = FolderDataset(out)
             assert data.mpp == 0.25
             (item,) = data.items
@@ -172,6 +172,106 @@ def test_pictures(tmp_path: Path) -> None:
             np.testing.assert_array_equal(read.classes, objects)
         with pytest.raises(CosegError, match="not empty"):
             export_cases(finished_cases(project), out, "folder", name="x", mpp=0.25)
+
+
+def tiles(root: Path, names: list[str]) -> np.ndarray:
+    root.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    for name in names:
+        Image.fromarray(pixels).save(root / name)
+    return pixels
+
+
+def test_classes_are_numbered_before_the_first_file(tmp_path: Path) -> None:
+    pixels = tiles(tmp_path / "tiles", ["a.png", "b.png", "c.png"])
+    one = np.zeros((20, 30), np.int32)
+    one[4:8, 4:8] = 1
+    with QueueProject.open(tmp_path / "tiles") as project:
+        # The first knows one class, the second has the table of two and one object without any,
+        # the third was opened only: what its table names is none of the data set's.
+        label(project, 1, "objects", one, pixels, [["tooth", [1, 2, 3]]], {1: 1})
+        two = [["implant", [4, 5, 6]], ["tooth", [1, 2, 3]]]
+        label(project, 2, "objects", one, pixels, two, {1: 0})
+        label(project, 3, "objects", 0 * one, pixels, [["never", [7, 8, 9]]])
+        for case in project.cases:
+            project.set_status(case.id, DONE)
+        done = export_cases(finished_cases(project), tmp_path / "o", "nnunet", name="x", mpp=1.0)
+    assert done.count == 2
+    assert [note.split()[0] for note in done.notes] == ["c"]
+    data = FolderDataset(tmp_path / "o")
+    assert data.instance_classes.names == ("tooth", "implant")
+    assert [item.name for item in data.items] == ["a", "b"]
+    about = json.loads((tmp_path / "o" / "dataset.json").read_text(encoding="utf-8"))
+    assert about["labels"] == {"background": 0, "tooth": 1, "implant": 2, "ignore": 3}
+    assert about["channel_names"] == {"0": "R", "1": "G", "2": "B"}
+    for name, value in (("a", 1), ("b", 3)):
+        labels = np.asarray(Image.open(tmp_path / "o" / "labelsTr" / f"{name}.png"))
+        np.testing.assert_array_equal(labels, value * one)
+
+
+def test_who_took_all_away_again_looked(tmp_path: Path) -> None:
+    pixels = tiles(tmp_path / "tiles", ["a.png", "b.png", "c.png"])
+    one = np.zeros((20, 30), np.int32)
+    one[4:8, 4:8] = 1
+    with QueueProject.open(tmp_path / "tiles") as project:
+        label(project, 1, "objects", one, pixels, [], {1: 0})
+        # As leaving a case that was only opened does.
+        label(project, 2, "objects", 0 * one, pixels, [])
+        empty = 0 * one
+        with Case.open(project.journal(3, "objects"), identify(pixels), empty) as case:
+            case.commit(Mask((2, 2), np.ones((4, 4), bool)))
+            case.undo()
+            assert case.wait(10)
+        for case_ in project.cases:
+            project.set_status(case_.id, DONE)
+        done = export_cases(finished_cases(project), tmp_path / "o", "nnunet", name="x", mpp=1.0)
+    assert done.count == 2
+    assert len(done.notes) == 2
+    assert "b has no labels and is left out" in done.notes[0]
+    assert "c is written as background" in done.notes[1]
+    assert [item.name for item in FolderDataset(tmp_path / "o").items] == ["a", "c"]
+    assert not np.asarray(Image.open(tmp_path / "o" / "labelsTr" / "c.png")).any()
+
+
+def test_names_that_differ_in_signs_alone(tmp_path: Path) -> None:
+    names = ["img 1.png", "img_1.png", "img_1-2.png", "IMG 1.png", "img_1.jpg", "other.png"]
+    tiles(tmp_path / "tiles", names)
+    with QueueProject.open(tmp_path / "tiles") as project:
+        for case in project.cases:
+            project.set_status(case.id, DONE)
+        found = [case.name for case in finished_cases(project)]
+        assert len({name.casefold() for name in found}) == len(names)
+        assert "other" in found
+        assert all(" " not in name for name in found)
+
+
+def test_all_is_looked_at_before_the_first_file(tmp_path: Path) -> None:
+    tiles(tmp_path / "tiles", ["a.png", "b.png"])
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).resize((10, 10)).save(
+        tmp_path / "tiles" / "c.png"
+    )
+    one = np.ones((20, 30), np.int32)
+    with QueueProject.open(tmp_path / "tiles") as project:
+        for case in project.cases:
+            label(project, case.id, "objects", one, np.zeros((20, 30, 3), np.uint8), [], {1: 0})
+            project.set_status(case.id, DONE)
+        with pytest.raises(CosegError, match="The labels of c do not have the size"):
+            export_cases(finished_cases(project), tmp_path / "o", "folder", name="x", mpp=1.0)
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(("lowest", "channel"), [(-1000, "CT"), (0, "CBCT")])
+def test_channels_by_what_grey_values_mean(tmp_path: Path, lowest: int, channel: str) -> None:
+    root = tmp_path / "scans"
+    root.mkdir()
+    voxels = np.random.default_rng(0).integers(lowest, 3000, GRID.shape, dtype=np.int16)
+    write_volume(root / "scan.nii.gz", voxels, GRID)
+    with QueueProject.open(root) as project:
+        label(project, 1, "objects", np.ones(GRID.shape, np.int32), voxels, TEETH, {1: 1})
+        project.set_status(1, DONE)
+        export_cases(finished_cases(project), tmp_path / "o", "nnunet", name="x")
+    about = json.loads((tmp_path / "o" / "dataset.json").read_text(encoding="utf-8"))
+    assert about["channel_names"] == {"0": channel}
 
 
 def test_a_folder_of_somebody_else(tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,19 +12,23 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_coseg.annotation.queue_cases import case_stem
+from napari_coseg.annotation.queue_export_plan import (
+    ExportCase,
+    ExportPlan,
+    Progress,
+    check_shape,
+    drawn,
+    plan_export,
+)
 from napari_coseg.annotation.queue_images import CaseImage, read_case
-from napari_coseg.annotation.queue_project import QueueProject
-from napari_coseg.annotation.queue_store import DONE
-from napari_coseg.annotation.stored_labels import StoredLabels, read_stored
 from napari_coseg.datasets.nnunet import CHANNEL, nnunet_description
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.imaging.labels import write_label_tiff
 from napari_coseg.imaging.volume_writing import write_labels, write_volume
+from napari_coseg.imaging.windows import HOUNSFIELD
 from napari_coseg.types import IGNORE, CosegError
 
 Layout = Literal["folder", "nnunet"]
-Progress = Callable[[int, int], None]
 Array = npt.NDArray[Any]
 
 _FOLDERS = {
@@ -43,65 +46,24 @@ _FOLDERS = {
         "labels": "labelsTr",
     },
 }
-#: Sizes of voxels that differ by less than this part are the same.
-_SAME = 0.01
-
-
-class NoPixelSizeError(CosegError):
-    """A picture does not say how large its pixels are, and neither did the caller."""
+#: Grey values below which a volume without a unit is taken for one in HU: they are air there.
+_AIR = -500
 
 
 @dataclass(frozen=True)
-class ExportCase:
-    """A case to be written: its name in the data set, and its files."""
+class Exported:
+    """What was written.
 
-    name: str
-    image: Path
-    objects: Path
-    regions: Path
-
-
-def finished_cases(project: QueueProject) -> list[ExportCase]:
-    """Return the finished cases, under names that files can have and that are there once.
-
-    Where names are hidden, they are those that the queue shows.
+    Attributes
+    ----------
+    count : int
+        Of cases.
+    notes : tuple of str
+        What a person should know, a sentence each.
     """
-    cases = [case for case in project.cases if case.status == DONE]
-    names = project.names()
-    stems = [case_stem(case.key).casefold() for case in cases]
-    found = []
-    for case, stem in zip(cases, stems, strict=True):
-        name = names[case.id]
-        if not project.anonymous and stems.count(stem) > 1:
-            # Numbers of cases are there once.
-            name = f"{name}-{case.id}"
-        found.append(
-            ExportCase(
-                re.sub(r"[^\w.+-]+", "_", name),
-                project.path(case.id),
-                project.journal(case.id, "objects"),
-                project.journal(case.id, "regions"),
-            )
-        )
-    return found
 
-
-class _Names:
-    """Classes of several cases under one numbering, by their names."""
-
-    def __init__(self) -> None:
-        self.colours: dict[str, tuple[int, int, int]] = {}
-
-    def table(self, stored: StoredLabels | None, plain: str) -> Array:
-        """Return the common id of each id of a case, (256,); those of no name are ignored."""
-        ids = np.full(256, IGNORE, np.uint8)
-        ids[0] = 0
-        for info in () if stored is None else stored.classes:
-            self.colours.setdefault(info.name, info.colour)
-            ids[info.id] = [*self.colours].index(info.name) + 1
-        if stored is not None and not len(stored.classes) and plain:
-            self.colours.setdefault(plain, (230, 159, 0))
-        return ids
+    count: int
+    notes: tuple[str, ...]
 
 
 def export_cases(
@@ -112,13 +74,16 @@ def export_cases(
     name: str,
     mpp: float | None = None,
     progress: Progress | None = None,
-) -> list[str]:
+) -> Exported:
     """Write cases as a data set.
 
     Our layout is that of docs/formats.md. In nnU-Net's, ``labelsTr`` has one id a pixel: regions
     1 to n, then the classes of objects, which lie over the regions; objects of no class, where
     there are several classes, are left out of training (``ignore``). Beside it lie regions,
     objects and classes as in our layout, so that nothing of them is lost to `FolderDataset`.
+
+    All cases are looked at before the first file is written: which are written, what each id
+    means, whether they fit together.
 
     Parameters
     ----------
@@ -136,93 +101,71 @@ def export_cases(
 
     Returns
     -------
-    list of str
-        What a person should know, a sentence each.
+    Exported
 
     Raises
     ------
     NoPixelSizeError
-        If a picture has no pixel size and `mpp` is not given.
+        If a picture has no pixel size and `mpp` is not given; nothing is written then.
     CosegError
-        If there is nothing to write, cases have pixels of different sizes, or a file cannot be
-        read or written. The folder has no description then, by which it would be a data set.
+        If there is nothing to write, or cases do not fit together; nothing is written then. If a
+        file cannot be read or written; the folder has no description then, by which it would be a
+        data set.
     """
-    cases = list(cases)
-    if not cases:
-        raise CosegError("No case is done: mark finished cases with Done first.")
     _check_empty(folder)
-    regions, kinds = _Names(), _Names()
-    # All names first: an id means the same in every file.
-    for case in cases:
-        _tables(case, regions, kinds)
-    sizes: dict[str, Any] = {}
-    notes: list[str] = []
-    written, ignored = 0, False
-    for number, case in enumerate(cases):
+    cases = list(cases)
+    # Both passes are told as one.
+    half = 2 * len(cases)
+    plan = plan_export(cases, mpp, progress and (lambda at, _: progress(at, half)))
+    ignored, in_hu = False, True
+    for number, case in enumerate(plan.cases):
         if progress is not None:
-            progress(number, len(cases))
-        objects, areas = read_stored(case.objects), read_stored(case.regions)
-        if objects is None and areas is None:
-            notes.append(f"{case.name} has no labels and is left out.")
-            continue
+            progress(len(cases) + number, half)
         image = read_case(case.image)
-        _same_size(sizes, case.name, image, mpp)
-        parts = _parts(objects, areas, regions, kinds, image)
+        parts = _parts(case, plan, image)
         if layout == "nnunet":
-            parts["labels"], marked = _semantic(parts, len(regions.colours), len(kinds.colours))
+            counts = len(plan.regions.colours), len(plan.kinds.colours)
+            parts["labels"], marked = _semantic(parts, *counts)
             ignored |= marked
+            in_hu &= _is_hounsfield(image)
         _write(folder, _FOLDERS[layout], layout, case.name, image, parts)
-        written += 1
-    if not written:
-        raise CosegError("The finished cases have no labels: there is nothing to write.")
     own = {
-        ("spacing" if sizes["volume"] else "mpp"): sizes["size"],
-        "region_classes": [*regions.colours],
-        "instance_classes": [*kinds.colours],
-        "colours": {**regions.colours, **kinds.colours},
+        ("spacing" if plan.volumes else "mpp"): plan.size,
+        "region_classes": [*plan.regions.colours],
+        "instance_classes": [*plan.kinds.colours],
+        "colours": {**plan.regions.colours, **plan.kinds.colours},
     }
     if layout == "nnunet":
         text = nnunet_description(
             name,
             own["region_classes"],
             own["instance_classes"],
-            count=written,
-            ending=".nii.gz" if sizes["volume"] else ".png",
+            count=len(plan.cases),
+            ending=".nii.gz" if plan.volumes else ".png",
+            channels=("CT" if in_hu else "CBCT",) if plan.volumes else ("R", "G", "B"),
             ignored=ignored,
             own=own,
         )
         _write_text(folder / "dataset.json", text)
     else:
         _write_text(folder / "dataset.toml", _toml(name, own))
-    return notes
+    return Exported(len(plan.cases), tuple(plan.notes))
 
 
-def _tables(case: ExportCase, regions: _Names, kinds: _Names) -> None:
-    areas, objects = read_stored(case.regions), read_stored(case.objects)
-    regions.table(areas, "")
-    kinds.table(objects if objects is not None and objects.objects else None, "object")
-
-
-def _parts(
-    objects: StoredLabels | None,
-    areas: StoredLabels | None,
-    regions: _Names,
-    kinds: _Names,
-    image: CaseImage,
-) -> dict[str, Array]:
-    """Return the label arrays of a case by their kinds."""
+def _parts(case: ExportCase, plan: ExportPlan, image: CaseImage) -> dict[str, Array]:
+    """Return the label arrays of a case by their kinds; what nobody drew is not among them."""
     shape = image.pixels.shape[: 2 if image.grid is None else 3]
+    objects, areas = drawn(case.objects), drawn(case.regions)
     parts: dict[str, Array] = {}
     for stored in (objects, areas):
-        if stored is not None and stored.labels.shape != shape:
-            raise CosegError("The labels of a case do not have the size of its image any more.")
+        check_shape(case.name, stored, shape)
     if areas is not None:
-        parts["regions"] = regions.table(areas, "")[np.clip(areas.labels, 0, IGNORE)]
+        parts["regions"] = plan.regions.table(areas)[np.clip(areas.labels, 0, IGNORE)]
     if objects is not None:
         largest = max(objects.objects, default=0)
         parts["instances"] = objects.labels.astype(np.uint16 if largest < 1 << 16 else np.int32)
-        ids = kinds.table(objects, "")
-        only = len(kinds.colours) == 1
+        ids = plan.kinds.table(objects)
+        only = len(plan.kinds.colours) == 1
         classes = np.zeros(largest + 1, np.uint8)
         for label, record in objects.objects.items():
             # With one class, an object that has none is of that one.
@@ -230,6 +173,11 @@ def _parts(
             classes[label] = 1 if only and own == IGNORE else own
         parts["classes"] = classes[objects.labels]
     return parts
+
+
+def _is_hounsfield(image: CaseImage) -> bool:
+    """Whether grey values mean the same in all volumes, as far as one can see."""
+    return image.unit == HOUNSFIELD or bool(image.pixels.min() < _AIR)
 
 
 def _semantic(parts: dict[str, Array], regions: int, kinds: int) -> tuple[Array, bool]:
@@ -245,27 +193,6 @@ def _semantic(parts: dict[str, Array], regions: int, kinds: int) -> tuple[Array,
         labels[inside & (classes == IGNORE)] = ignored
     marked = bool((labels == ignored).any())
     return (labels.astype(np.uint8) if ignored < 256 else labels), marked
-
-
-def _same_size(sizes: dict[str, Any], name: str, image: CaseImage, mpp: float | None) -> None:
-    volume = image.grid is not None
-    # NIfTI keeps sizes in 32 bits: 0.4 mm is read as 0.4000000059.
-    spacing = [] if image.grid is None else [round(side, 6) for side in image.grid.spacing]
-    size = spacing or image.mpp or mpp
-    if size is None:
-        raise NoPixelSizeError(f"{name} does not say how large its pixels are: give their size.")
-    if not sizes:
-        sizes.update(volume=volume, size=size, name=name)
-    elif sizes["volume"] != volume:
-        raise CosegError(
-            f"{sizes['name']} and {name} are a volume and a picture, which are no one data set: "
-            "make a queue of each."
-        )
-    elif not np.allclose(sizes["size"], size, rtol=_SAME):
-        raise CosegError(
-            f"{sizes['name']} and {name} have pixels of different sizes ({sizes['size']} and "
-            f"{size}), and a data set has one size: make a queue of each, or resample them."
-        )
 
 
 def _write(
@@ -303,11 +230,10 @@ def _write_png(path: Path, pixels: Array) -> None:
 
 def _check_empty(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if folder.exists() and any(folder.iterdir()):
             raise CosegError(f"{folder} is not empty: choose a new folder for the data set.")
     except OSError as error:
-        raise CosegError(f"{folder} cannot be written ({error.strerror or error}).") from error
+        raise CosegError(f"{folder} cannot be read ({error.strerror or error}).") from error
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from napari_coseg.imaging.dicom import list_series, read_series
 from napari_coseg.imaging.source import ImageSource, open_image
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_headers import is_volume
-from napari_coseg.imaging.volumes import RAW, Volume, read_volume
+from napari_coseg.imaging.volumes import RAW, Volume, read_grid, read_volume
 from napari_coseg.imaging.windows import Window, apply_window, automatic_window
 from napari_coseg.types import CosegError
 
@@ -79,6 +79,51 @@ def read_case(path: Path) -> CaseImage:
                 "into tiles."
             )
         return CaseImage(source.read(0, 0, rows, columns), mpp=source.mpp)
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """What the image of a case is, without its pixels.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of its labels: (planes, rows, columns), or (rows, columns).
+    spacing : tuple of float, or None
+        mm between planes, rows and columns; None for a picture.
+    mpp : float or None
+        µm per pixel of a picture; None where it is unknown, and for volumes.
+    """
+
+    shape: tuple[int, ...]
+    spacing: tuple[float, float, float] | None = None
+    mpp: float | None = None
+
+
+def read_case_facts(path: Path) -> CaseFacts:
+    """Return what the image of a case is, with as little reading as its format allows.
+
+    Raises
+    ------
+    CosegError
+        As `read_case`.
+    """
+    if path.is_dir():
+        found = list_series(path)
+        grid = (found.volumes or found.series)[0].grid
+    elif is_volume(path) and path.exists():
+        grid = read_grid(path)
+    elif path.exists():
+        with open_image(path) as source:
+            return CaseFacts(source.shape, mpp=source.mpp)
+    else:
+        grid = None
+    if grid is None:
+        # Reading it either finds a place, or says what is wrong.
+        image = read_case(path)
+        assert image.grid is not None
+        grid = image.grid
+    return CaseFacts(grid.shape, grid.spacing)
 
 
 def small_picture(image: CaseImage) -> bytes:

@@ -170,9 +170,7 @@ class QueueProject:
         role : str
             ``"objects"`` or ``"regions"``.
         """
-        # By the path and not by the number: a queue that begins anew finds its labels again.
-        digest = hashlib.blake2b(self._cases[number].key.encode(), digest_size=8).hexdigest()
-        return self.home / LABELS / f"{digest}.{role}{SUFFIX}"
+        return labels_file(self.home, self._cases[number].key, role)
 
     def known_as(self, number: int) -> str:
         """Return what tells a case from all others, of other queues too, and names no file."""
@@ -270,6 +268,12 @@ class QueueProject:
             case = self._cases[number]
             self._put(dataclasses.replace(case, seconds=case.seconds + seconds))
 
+    def adopt(self, number: int, status: str, note: str, seconds: float) -> None:
+        """Take over what somebody else made of a case that is shared."""
+        case = self._cases[number]
+        # Where it cannot be read here, somebody else's look does not mend that.
+        self._put(dataclasses.replace(case, stands=status, note=note, seconds=seconds))
+
     def set_anonymous(self, hide: bool) -> None:
         """Hide or show names."""
         self._anonymous = hide
@@ -340,6 +344,19 @@ class QueueProject:
             self.on_trouble(sentence)
 
 
+def labels_file(home: Path, key: str, role: str) -> Path:
+    """Return the journal of a case, by the path of its image below the queue's folder."""
+    # By the path and not by the number: a queue that begins anew finds its labels again.
+    digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+    return home / LABELS / f"{digest}.{role}{SUFFIX}"
+
+
+def local_home_of(root: Path) -> Path:
+    """Return where the own files of a folder's queue lie on one's own disk."""
+    digest = hashlib.blake2b(str(root.absolute()).encode(), digest_size=8).hexdigest()
+    return data_folder().parent / "queues" / digest
+
+
 def home_of(root: Path) -> Path:
     """Return where the own files of a folder's queue lie.
 
@@ -355,5 +372,4 @@ def home_of(root: Path) -> Path:
     inside = root / OWN_FOLDER
     if not why_not(root):
         return inside
-    digest = hashlib.blake2b(str(root.absolute()).encode(), digest_size=8).hexdigest()
-    return data_folder().parent / "queues" / digest
+    return local_home_of(root)

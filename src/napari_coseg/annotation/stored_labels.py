@@ -30,11 +30,14 @@ class StoredLabels:
         What is known of each label.
     classes : ClassTable
         What the objects' class ids, or the ids of regions, mean; may be empty.
+    edits : int
+        How many edits there ever were, those that were undone too.
     """
 
     labels: npt.NDArray[np.int32]
     objects: Mapping[int, ObjectRecord]
     classes: ClassTable
+    edits: int = 0
 
 
 def read_stored(path: Path) -> StoredLabels | None:
@@ -67,7 +70,8 @@ def read_stored(path: Path) -> StoredLabels | None:
         labels = np.zeros(shape, np.int32)
         for chunk, values in journal.chunks():
             labels[journal.grid.chunk_window(chunk)] = values
-        return StoredLabels(labels, journal.objects(), _classes(path, journal.notes()))
+        classes = _classes(path, journal.notes())
+        return StoredLabels(labels, journal.objects(), classes, journal.last_id)
     except sqlite3.Error as error:
         raise explained(error, path) from error
     finally:

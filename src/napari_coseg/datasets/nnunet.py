@@ -91,6 +91,7 @@ def nnunet_description(
     *,
     count: int,
     ending: str,
+    channels: Sequence[str],
     ignored: bool,
     own: Mapping[str, Any],
 ) -> str:
@@ -106,6 +107,10 @@ def nnunet_description(
         Number of cases.
     ending : str
         Of the files.
+    channels : sequence of str
+        Their names, by which nnU-Net chooses how it normalises them: ``"CT"`` with figures of the
+        whole data set, what it does not know (``"CBCT"``, ``"R"``) case by case
+        (``documentation/explanation_normalization.md``).
     ignored : bool
         Whether there are pixels that training leaves out: they have the last id.
     own : mapping
@@ -120,7 +125,7 @@ def nnunet_description(
     about = {
         "name": name,
         # nnU-Net's reader of pictures takes one colour file as three channels.
-        "channel_names": {"0": "CT"} if "spacing" in own else {"0": "R", "1": "G", "2": "B"},
+        "channel_names": {str(number): channel for number, channel in enumerate(channels)},
         "labels": labels,
         "numTraining": count,
         "file_ending": ending,

@@ -11,6 +11,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_coseg.annotation.queue_project import QueueProject
 from napari_coseg.annotation.queue_times import ActiveTime
+from napari_coseg.annotation.share_files import is_shared
+from napari_coseg.annotation.shared_opening import begin_sharing, open_shared
 from napari_coseg.layers.cases import mark_case
 from napari_coseg.layers.queue_layers import picture_image, volume_image
 from napari_coseg.types import CosegError
@@ -18,6 +20,7 @@ from napari_coseg.widgets.parts import wait_for
 from napari_coseg.widgets.queue_labels import CaseLabels
 from napari_coseg.widgets.queue_late import LateWork, warn_unsaved
 from napari_coseg.widgets.queue_reader import Prepared, QueueReader
+from napari_coseg.widgets.queue_sharing import QueueSharing
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -37,6 +40,8 @@ class QueueDesk(QObject):
         The open queue.
     number : int or None
         The case that is open, or is being read.
+    sharing : QueueSharing or None
+        With others; None where the queue is this person's alone.
     changed : Signal
         Something about the cases.
     opened : Signal
@@ -65,6 +70,7 @@ class QueueDesk(QObject):
         self.project: QueueProject | None = None
         self.number: int | None = None
         self.reading = False
+        self.sharing: QueueSharing | None = None
         self._reader: QueueReader | None = None
         self._image: Any = None
         self._labels: CaseLabels | None = None
@@ -96,19 +102,48 @@ class QueueDesk(QObject):
             self.project.rescan()
             self.changed.emit()
             return
-        project = QueueProject.open(root, paths)
+        root = Path(root).absolute()
+        shared = open_shared(root) if paths is None and is_shared(root) else None
+        project = QueueProject.open(root, paths) if shared is None else shared.project
         try:
             self.close_project()
         except CosegError:
             project.close()
             raise
         self.project = project
+        if shared is not None:
+            self.sharing = QueueSharing(shared)
+            self.sharing.taken.connect(self._on_taken)
+            self.sharing.changed.connect(self.changed)
+            self.sharing.said.connect(self.said)
         project.on_trouble = self._trouble.emit
         self._reader = QueueReader(project)
         self._reader.ready.connect(self._on_ready)
         self._reader.small.connect(self.small)
         self._reader.ahead_ready.connect(self.prepared)
         self._timer.start()
+
+    def share(self, name: str) -> None:
+        """Share the open queue with others, and open it anew.
+
+        Parameters
+        ----------
+        name : str
+            What the person is called.
+
+        Raises
+        ------
+        CosegError
+            If that cannot be; the queue is closed then, unless work is not on the disk yet.
+        """
+        assert self.project is not None
+        root = self.project.root
+        self.close_project()
+        begin_sharing(root)
+        self.open_project(root)
+        assert self.sharing is not None
+        self.sharing.rename(name)
+        self.sharing.publish_all()
 
     def close_project(self) -> None:
         """Close the open case and the queue.
@@ -148,7 +183,10 @@ class QueueDesk(QObject):
         self.number, self.reading, self._next = number, True, ahead
         if not self._reader.is_ready(number):
             self.said.emit(f"Reading {self.project.name(number)} …")
-        self._reader.want(number)
+        if self.sharing is None:
+            self._reader.want(number)
+        else:
+            self.sharing.take(number)
         self.opened.emit()
 
     def close_case(self) -> None:
@@ -173,8 +211,10 @@ class QueueDesk(QObject):
             )
         if self._time.running:
             self.project.add_time(self.number, self._time.end())
-        self.number, self.reading = None, False
+        left, self.number, self.reading = self.number, None, False
         self._take_away()
+        if self.sharing is not None:
+            self.sharing.leave(left)
         self.changed.emit()
         self.opened.emit()
 
@@ -233,12 +273,27 @@ class QueueDesk(QObject):
         if self._reader is not None:
             self._reader.let_go()
             self._reader = None
+        if self.sharing is not None:
+            # The queue's file keeps others out of what is published now.
+            self.sharing.let_go()
+            self.sharing = None
         project, self.project = self.project, None
         if project is not None:
             project.on_trouble = None
             if not project.close():
                 show_warning(project.writer.error or "Changes of the queue were not saved.")
         self._timer.stop()
+
+    def _on_taken(self, number: int, error: object) -> None:
+        if number != self.number or not self.reading or self._reader is None:
+            return
+        if error is None:
+            self._reader.want(number)
+            return
+        self.number, self.reading = None, False
+        self.changed.emit()
+        self.opened.emit()
+        self.said.emit(str(error))
 
     def _on_ready(self, number: int, found: object) -> None:
         if number != self.number or not self.reading or self.project is None:

@@ -19,14 +19,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_coseg.annotation.queue_export import (
-    Layout,
-    NoPixelSizeError,
-    export_cases,
-    finished_cases,
-)
+from napari_coseg.annotation.queue_export import Exported, Layout, export_cases
+from napari_coseg.annotation.queue_export_plan import NoPixelSizeError, finished_cases
 from napari_coseg.annotation.queue_project import QueueProject
 from napari_coseg.annotation.queue_store import DONE, FAILED, FLAGGED, IN_PROGRESS, STATUSES
+from napari_coseg.annotation.shared_queue import user_name
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.background import in_background
 from napari_coseg.widgets.parts import Dock, combo, note
@@ -56,6 +53,10 @@ class QueueDock(Dock):
         self._folder.setToolTip("Images, volumes and DICOM folders in it become the queue.")
         self._again = QPushButton("Look again")
         self._again.setToolTip("Take in files that are new in the folder.")
+        self._share = QPushButton("Share …")
+        self._share.setToolTip(
+            "Work through this folder together: each case is with one person at a time."
+        )
         self._find = QLineEdit()
         self._find.setPlaceholderText("Name or note")
         self._find.setClearButtonEnabled(True)
@@ -83,7 +84,7 @@ class QueueDock(Dock):
         self.suggest = SuggestAhead(self.desk, self)
         self._message = note()
         layout = QVBoxLayout(self)
-        layout.addWidget(_row(self._folder, self._again))
+        layout.addWidget(_row(self._folder, self._again, self._share))
         filters = QHBoxLayout()
         filters.addWidget(self._find, 3)
         filters.addWidget(self._shown, 2)
@@ -112,6 +113,11 @@ class QueueDock(Dock):
         return self.desk.project
 
     @property
+    def holders(self) -> dict[int, str]:
+        """Who else has cases of a shared queue."""
+        return {} if self.desk.sharing is None else self.desk.sharing.holders
+
+    @property
     def message(self) -> str:
         """The sentence at the bottom."""
         return str(self._message.text())
@@ -137,15 +143,43 @@ class QueueDock(Dock):
         self._refresh()
         first = project.last
         if first is None:
-            first = QueueProject.neighbour(self.model.cases, None, True)
+            first = self._neighbour(None, True)
         if first is not None:
             self.open_case(first)
+
+    def share(self, name: str) -> None:
+        """Share the open queue, or call the person differently where it is shared."""
+        sharing = self.desk.sharing
+        if sharing is not None:
+            sharing.rename(name)
+            return
+        self._keep_note()
+        number = self.desk.number
+        try:
+            self.desk.share(name)
+        except CosegError as error:
+            show_warning(str(error))
+            self._message.setText(str(error))
+        else:
+            if number is not None:
+                self.open_case(number)
+        self._refresh()
+
+    def _neighbour(self, number: int | None, forward: bool) -> int | None:
+        """Return the next case that nobody else has, or the one before."""
+        cases = [c for c in self.model.cases if c.id == number or c.id not in self.holders]
+        return QueueProject.neighbour(cases, number, forward)
 
     def open_case(self, number: int) -> None:
         """Open a case."""
         self._keep_note()
         self._message.setText("")
-        ahead = QueueProject.neighbour(self.model.cases, number, True)
+        ahead = self._neighbour(number, True)
+        holder = self.holders.get(number)
+        if holder is not None:
+            # Before the open case is left for it.
+            self._message.setText(f"{holder} has this case open: choose another one.")
+            return
         try:
             self.desk.open_case(number, ahead)
         except CosegError as error:
@@ -154,7 +188,7 @@ class QueueDock(Dock):
 
     def step(self, forward: bool) -> None:
         """Open the next case of those that are shown, or the one before."""
-        wanted = QueueProject.neighbour(self.model.cases, self.desk.number, forward)
+        wanted = self._neighbour(self.desk.number, forward)
         if wanted is None:
             self._message.setText(
                 "This is the last case of the list." if forward else "This is the first case."
@@ -168,7 +202,7 @@ class QueueDock(Dock):
         if project is None or number is None or self.desk.reading:
             return
         # Before its status changes, by which it may fall out of the list.
-        following = QueueProject.neighbour(self.model.cases, number, True)
+        following = self._neighbour(number, True)
         self._keep_note()
         if not self._set_status(number, DONE):
             return
@@ -228,20 +262,24 @@ class QueueDock(Dock):
             return
 
         writing, said = f"Writing {folder.name} …", [""]
+        sharing = self.desk.sharing
+        keys = [case.key for case in project.cases if case.status == DONE]
 
-        def write() -> list[str] | NoPixelSizeError:
+        def write() -> Exported | NoPixelSizeError:
             try:
+                if sharing is not None:
+                    sharing.bring(keys)
                 return export_cases(cases, folder, layout, name=folder.name, mpp=mpp)
             except NoPixelSizeError as error:
                 return error
 
-        def written(told: list[str] | NoPixelSizeError) -> None:
+        def written(told: Exported | NoPixelSizeError) -> None:
             if isinstance(told, NoPixelSizeError):
                 QTimer.singleShot(0, lambda: self._ask_size(str(told), folder, layout))
                 return
-            count = len(cases) - len(told)
+            count = told.count
             words = [f"{count} cases are in {folder}." if count != 1 else f"1 case is in {folder}."]
-            show_info(" ".join([*words, *told]))
+            show_info(" ".join([*words, *told.notes]))
             said.extend(words)
 
         def ended() -> None:
@@ -276,6 +314,7 @@ class QueueDock(Dock):
         desk = self.desk
         self._folder.clicked.connect(self._ask_folder)
         self._again.clicked.connect(self._look_again)
+        self._share.clicked.connect(self._ask_share)
         self._find.textChanged.connect(self._refresh)
         self._shown.currentIndexChanged.connect(self._refresh)
         self.table.chosen.connect(self.open_case)
@@ -299,7 +338,7 @@ class QueueDock(Dock):
         project = self.desk.project
         statuses = self._shown.currentData()
         cases = [] if project is None else project.search(self._find.text(), statuses)
-        self.model.show(project, cases)
+        self.model.show(project, cases, self.holders)
         counts = {} if project is None else project.counts()
         parts = [f"{count:,} {status}" for status, count in counts.items() if count]
         self._counts.setText(" · ".join(parts))
@@ -316,8 +355,10 @@ class QueueDock(Dock):
         for part in (self._done, self._flag):
             part.setEnabled(readable and not self.desk.reading)
         self._note.setEnabled(is_open)
-        for part in (self._again, self._hide, self._back, self._next):
+        for part in (self._again, self._share, self._hide, self._back, self._next):
             part.setEnabled(project is not None)
+        sharing = self.desk.sharing
+        self._share.setText("Share …" if sharing is None else f"Shared: {sharing.name}")
         self._export.setEnabled(project is not None and self._exporting is None)
         flagged = False
         if project is not None and number is not None:
@@ -358,6 +399,18 @@ class QueueDock(Dock):
         chosen = QFileDialog.getExistingDirectory(self, "Folder of the images", start)
         if chosen:
             self.open_folder(chosen)
+
+    def _ask_share(self) -> None:
+        sharing = self.desk.sharing
+        name, given = QInputDialog.getText(
+            self,
+            "Share this queue",
+            "Others who open this folder with napari see what is done in it, and who has which "
+            "case.\nYour name, as they see it:",
+            text=user_name() if sharing is None else sharing.name,
+        )
+        if given:
+            self.share(name)
 
     def _ask_export(self) -> None:
         layouts: dict[str, Layout] = {"nnU-Net v2": "nnunet", "Folder data set": "folder"}

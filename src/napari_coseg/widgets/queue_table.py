@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt, Signal
@@ -58,12 +58,19 @@ class QueueModel(QAbstractTableModel):
         self.cases: list[QueueCase] = []
         self._names: dict[int, str] = {}
         self._reasons: dict[int, str] = {}
+        self._holders: dict[int, str] = {}
         self._icons: dict[int, QIcon] = {}
         self._blank = QPixmap(_SIDE, _SIDE)
         self._blank.fill(QColor(0, 0, 0, 0))
 
-    def show(self, project: QueueProject | None, cases: Sequence[QueueCase]) -> None:
-        """Show some cases."""
+    def show(
+        self,
+        project: QueueProject | None,
+        cases: Sequence[QueueCase],
+        holders: Mapping[int, str] | None = None,
+    ) -> None:
+        """Show some cases, and who else has them."""
+        self._holders = dict(holders or {})
         names = {} if project is None else project.names()
         if project is not None:
             self._reasons = {case.id: project.reason(case.id) for case in cases if case.reason}
@@ -129,6 +136,8 @@ class QueueModel(QAbstractTableModel):
                 note = " ".join(case.note.split())
                 name = self._names.get(case.id, "")
                 return f"{name}\n{note}" if note else name
+            if column == 1 and case.id in self._holders:
+                return f"⇄ with {self._holders[case.id]}"
             return f"{_SIGNS[case.status]} {case.status}" if column == 1 else minutes(case.seconds)
         if role == Qt.ItemDataRole.DecorationRole and column == 0:
             icon = self._icons.get(case.id)
@@ -140,7 +149,9 @@ class QueueModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole and column == 2:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ToolTipRole:
+            holder = self._holders.get(case.id)
             told = [self._names.get(case.id, ""), self._reasons.get(case.id, ""), case.note]
+            told += [] if holder is None else [f"{holder} has it open."]
             return "\n".join(words for words in told if words)
         return None
 
