@@ -12,7 +12,6 @@ from typing import Any
 import zmq
 
 from napari_coseg.imaging.source import ImageSource
-from napari_coseg.imaging.volume_pictures import VolumePictures
 from napari_coseg.inference.key_planes import KeyPlane
 from napari_coseg.types import CosegError, Prompt
 from napari_coseg.worker.launcher import LocalHost, RemoteHost
@@ -20,7 +19,13 @@ from napari_coseg.worker.line import Line
 from napari_coseg.worker.outbox import Outbox
 from napari_coseg.worker.pending import Handlers, Pending
 from napari_coseg.worker.prompting import MOST_LEVELS, Crop, PromptRequest, prompt_bodies
-from napari_coseg.worker.propagating import StackSource, key_masks, propagate_body
+from napari_coseg.worker.propagating import (
+    Pictures,
+    StackSource,
+    Taken,
+    key_masks,
+    propagate_body,
+)
 from napari_coseg.worker.protocol import Message, ProtocolError
 from napari_coseg.worker.requests import SegmentRequest, check_body
 
@@ -167,13 +172,14 @@ class Client:
 
     def propagate(
         self,
-        pictures: VolumePictures,
+        pictures: Pictures,
         keys: Sequence[KeyPlane],
         *,
         model: str,
         device: str = "auto",
         content: str = "",
         reach: Mapping[int, tuple[int, int]] | None = None,
+        taken: Taken | None = None,
         hint: float | None = None,
         handlers: Handlers | None = None,
     ) -> Pending:
@@ -191,11 +197,14 @@ class Client:
         reach : mapping of int, optional
             By label the first plane and the one after the last; see
             `napari_coseg.inference.propagation.propagate`.
+        taken : callable, optional
+            Given a plane, returns the pixels that no object may have; called in threads of the
+            client.
         hint : float, optional
             Length in pixels of objects that are clicked on.
         handlers : Handlers, optional
-            Its `plane` hears of each plane as soon as it is done. After a notice that work starts
-            again, planes come anew.
+            Its `plane` hears of each plane as soon as it is done; after `restarted`, they come
+            anew.
 
         Returns
         -------
@@ -208,9 +217,9 @@ class Client:
             If a number is not finite, or there is too much of something.
         """
         more = {"model": model, "device": device, "content": content, "hint": hint}
-        body = propagate_body(pictures, keys, reach, **more)
-        heard, masks = handlers or Handlers(), key_masks(keys)
-        return self._ask(Pending("propagate", body, StackSource(pictures), heard, masks=masks))
+        body = propagate_body(pictures, keys, reach, guarded=taken is not None, **more)
+        source, heard = StackSource(pictures, taken=taken), handlers or Handlers()
+        return self._ask(Pending("propagate", body, source, heard, masks=key_masks(keys)))
 
     def cancel(self, pending: Pending) -> None:
         """End a request: its future is cancelled at once, and nothing more is heard of it."""

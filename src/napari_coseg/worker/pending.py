@@ -41,6 +41,8 @@ class Handlers:
         With a `PlaneMask`, as soon as an object has come to a plane; of ``propagate``.
     notice : callable
         With a sentence that a person should read.
+    restarted : callable
+        When the work begins again, on another device or a new host: blocks and planes come anew.
     """
 
     progress: Callable[[int, int], None] = lambda done, total: None
@@ -49,6 +51,7 @@ class Handlers:
     )
     plane: Callable[[PlaneMask], None] = lambda found: None
     notice: Callable[[str], None] = lambda sentence: None
+    restarted: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -113,6 +116,7 @@ class Pending:
         """Get ready for another host."""
         self.id, self.sent, self.tries = uuid.uuid4().hex, False, self.tries + 1
         self.unknown = 0
+        _call(self.handlers.restarted)
 
     def fail(self, error: Exception) -> None:
         """End without a result, unless it has ended already."""
@@ -130,6 +134,7 @@ class Pending:
             elif message.kind == "notice":
                 if body.get("restart"):
                     self.planes = []
+                    _call(self.handlers.restarted)
                 if body.get("restart") and self.assembly is not None:
                     assert self.source is not None
                     # What has come so far is of a try that was given up.
@@ -143,11 +148,7 @@ class Pending:
                 heard = partial(self.handlers.block, *self.assembly.put(message))
         except (KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"The model worker sent a faulty {message.kind}.") from error
-        try:
-            heard()
-        except Exception:
-            # A dock that fails, or has gone, must not take the connection with it.
-            _log.exception("Somebody who hears of a request failed.")
+        _call(heard)
 
     def _walked(self, message: Message) -> list[PlaneMask]:
         if message.body["planes"] != len(self.planes):
@@ -197,6 +198,14 @@ class Pending:
         else:
             with contextlib.suppress(InvalidStateError):
                 self.future.set_result(value)
+
+
+def _call(heard: Callable[[], None]) -> None:
+    try:
+        heard()
+    except Exception:
+        # A dock that fails, or has gone, must not take the connection with it.
+        _log.exception("Somebody who hears of a request failed.")
 
 
 class Assembly:

@@ -27,7 +27,7 @@ from napari_coseg.types import CosegError
 from napari_coseg.worker.shelf import Shelf, ShelfReader
 
 #: Version of the protocol: both sides must speak the same.
-VERSION = 5
+VERSION = 6
 #: Largest header, in bytes.
 MAX_HEADER = 4 << 20
 #: Most bytes of memory of a message's arrays together.
