@@ -84,6 +84,11 @@ class StackPictures:
         """The plane of `index`."""
         return self._index[self._place]
 
+    def plane_of(self, index: tuple[int, ...]) -> int | None:
+        """Return which plane an index is of; None where it stands elsewhere on other axes."""
+        plane = index[self._place]
+        return plane if index == self.index(plane) else None
+
     def index(self, plane: int) -> tuple[int, ...]:
         """Return where a plane stands on all axes other than rows and columns."""
         before, after = self._index[: self._place], self._index[self._place + 1 :]
@@ -129,20 +134,25 @@ class VolumeSheet:
         low, high = (
             end.mask_on_sheet(Mask((0, 0), np.ones(stack.shape, bool))).window for end in ends
         )
-        axis = next((a for a, (one, other) in enumerate(zip(low, high, strict=True)) if one != other), None)
+        axis = next(
+            (a for a, (one, other) in enumerate(zip(low, high, strict=True)) if one != other), None
+        )
         window = tuple(slice(one.start, other.stop) for one, other in zip(low, high, strict=True))
         if (
             axis is None
             or len(window) != 3
             or high[axis].start - low[axis].start != last
-            or any(not 0 <= w.start <= w.stop <= n for w, n in zip(window, sheet.labels.shape, strict=True))
+            or any(
+                not 0 <= w.start <= w.stop <= n
+                for w, n in zip(window, sheet.labels.shape, strict=True)
+            )
         ):
             raise CosegError(
                 f"{sheet.layer.name} does not have all voxels of {stack.name}: take a new layer "
                 "under Into."
             )
         labels = np.moveaxis(sheet.labels[window], axis, 0)
-        if labels.shape[1:] != stack.shape or ends[0].turned:
+        if ends[0].turned:
             labels = labels.swapaxes(1, 2)
         return cls(labels, axis, low[axis].start, ends[0])
 

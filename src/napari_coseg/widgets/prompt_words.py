@@ -18,7 +18,10 @@ def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> s
     parts = [f"Object {record.label}"]
     if record.class_id and len(classes) > 1:
         parts.append(classes.name_of(record.class_id))
-    parts.append(size_words(record.area, mpp))
+    solid = len(record.box) == 6 and all(
+        last - first > 1 for first, last in zip(record.box[:3], record.box[3:], strict=True)
+    )
+    parts.append(f"{record.area:,} voxels" if solid else size_words(record.area, mpp))
     if not math.isnan(record.score):
         parts.append(f"{record.score:.2f}")
     return " · ".join(parts)
