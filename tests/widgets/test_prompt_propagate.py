@@ -1,4 +1,4 @@
-"""Objects followed through a volume in the Prompt dock, by a worker that repeats what it is told."""
+"""Objects followed through a volume in the Prompt dock, by a worker that knows no network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FakeClient(parts.FakeClient):
 
     def planes(self, number: int = -1) -> list[PlaneMask]:
         """What the real one would send, but for its order."""
-        pictures, keys, told, _ = self.walks[number]
+        _, keys, told, _ = self.walks[number]
         found = [PlaneMask(key.label, key.plane, key.mask, 1.0, "confirmed") for key in keys]
         for label in dict.fromkeys(key.label for key in keys):
             own = {key.plane: key.mask for key in keys if key.label == label}

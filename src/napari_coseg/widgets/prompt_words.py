@@ -11,6 +11,8 @@ from napari_coseg.worker.prompting import PromptAnswer
 
 #: An object smaller than this many pixels is told of.
 _TINY = 6
+#: Planes that are listed.
+_LISTED = 12
 
 
 def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> str:
@@ -25,6 +27,16 @@ def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> s
     if not math.isnan(record.score):
         parts.append(f"{record.score:.2f}")
     return " · ".join(parts)
+
+
+def key_words(record: ObjectRecord, axis: int) -> str:
+    """Say on which planes along an axis an object was drawn, and so is certain; "" for none."""
+    planes = sorted({plane for _, plane, along in record.placed if along == axis})
+    if not planes:
+        return ""
+    listed = ", ".join(map(str, planes[:_LISTED]))
+    more = " …" if len(planes) > _LISTED else ""
+    return f"{'Plane' if len(planes) == 1 else 'Planes'} {listed}{more} drawn"
 
 
 def size_words(area: int, mpp: float | None) -> str:
