@@ -140,15 +140,14 @@ def test_a_box_on_one_plane_becomes_an_object_of_many(
     assert ids(dock) == {1}
     assert extent(dock, 1) == list(range(3, 16))
     assert dock.status == (
-        "Object 1: planes 3 to 15. Ended at plane 2: the object is gone; at plane 16: the object "
-        "is gone."
+        "Object 1: planes 3 to 15. Ended at 2: the object is gone; at 16: the object is gone."
     )
     assert dock.desk.target is not None
     record = dock.desk.target.case.objects[1]
     assert record.planes == (10,)
     assert record.prompts[0].box == (10, 20, 30, 50)
     assert record.score == pytest.approx(0.8)
-    assert dock.desk.target.case.undo_name == "propagate: object 1"
+    assert dock.desk.target.case.undo_name == "follow: object 1"
     assert dock.form.walk.words == "Propagate"
     # One step.
     dock.undo()

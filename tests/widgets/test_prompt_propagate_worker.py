@@ -55,7 +55,7 @@ def test_a_rod_is_followed_although_the_worker_is_killed(
         found = np.asarray(dock.desk.target.layer.data) == 1
         dice = 2 * (found & rod).sum() / (found.sum() + rod.sum())
         assert dice > 0.9
-        assert "Ended at plane" in dock.status
+        assert "Ended at" in dock.status
         assert len(dock.desk.target.case.history()) == 1
         assert any("started again" in words for words in told)
     finally:

@@ -90,7 +90,7 @@ class PromptForm(QWidget):
         self.model.currentIndexChanged.connect(self._show_about)
         self._buttons: dict[str, Any] = {}
         self.status = note()
-        self.status.setMinimumHeight(2 * self.fontMetrics().height())
+        self.status.setMinimumHeight(3 * self.fontMetrics().height())
         self.saved = note()
         self.objects = QListWidget()
         self.objects.setToolTip("The last objects: click to go there.")

@@ -323,7 +323,7 @@ class Propagating(QObject):
                 protect=context.protect,
                 strict=False,
                 settings=settings,
-                name=f"propagate: {count_name(labels)}",
+                name=f"follow: {count_name(labels)}",
             )
 
         change = self._desk.do(lambda: target.edit(commit))

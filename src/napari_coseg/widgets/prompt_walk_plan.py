@@ -78,12 +78,14 @@ class Followed:
         seen = [one for one in found if one.mask.area and one.plane not in self.keys]
         area = sum(one.mask.area for one in seen)
         sure = sum(one.mask.area * one.stability for one in seen)
+        # Where nothing new was seen, what was known of it still counts.
+        known = float("nan") if self.record is None else self.record.score
         planes = sorted(self.prompts)
         return Commit(
             sheet.solid(masks),
             None if self.record is None else self.record.label,
             self.class_id,
-            sure / area if area else float("nan"),
+            sure / area if area else known,
             [self.prompts[plane] for plane in planes],
             [plane + sheet.first for plane in planes],
             model,

@@ -12,13 +12,13 @@ from napari_coseg.widgets.prompt_walk_plan import Followed
 #: Why an object ended.
 FAULTS: dict[Fault, str] = {
     "nothing": "the object is gone",
-    "small": "it is too small there",
-    "shrunk": "it would shrink at once",
-    "grown": "it would grow at once",
+    "small": "too small",
+    "shrunk": "much smaller at once",
+    "grown": "much larger at once",
     "regrown": "another object takes over",
-    "moved": "it would be elsewhere",
-    "unsure": "its outline is unclear",
-    "unlike": "it looks like its surroundings",
+    "moved": "it lies elsewhere",
+    "unsure": "unclear outline",
+    "unlike": "like its surroundings",
 }
 
 
@@ -81,5 +81,5 @@ def _one(one: Followed, found: Sequence[PlaneMask], planes: int) -> str:
     )
     low, high = min(there), max(there)
     words = f"plane {low}." if low == high else f"planes {low} to {high}."
-    told = [f"at plane {plane}: {why}" for plane, why in ends]
+    told = [f"at {plane}: {why}" for plane, why in ends]
     return f"{words} Ended {'; '.join(told)}." if told else words
