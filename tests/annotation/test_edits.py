@@ -396,6 +396,38 @@ def test_a_plane_of_an_object_is_replaced_and_the_others_stay(tmp_path: Path) ->
         assert [int((plane == 1).sum()) for plane in labels] == [25] * 5
 
 
+def test_a_mask_may_stand_for_more_planes_than_it_has(tmp_path: Path) -> None:
+    labels = np.zeros((6, 20, 20), np.int32)
+    labels[:, 5:10, 5:10] = 1
+    image = identify(labels + 1)
+    with Case.open(tmp_path / "c", image, labels) as case:
+        first, second = Prompt((5, 5, 10, 10)), Prompt((4, 4, 6, 6))
+        kept = Mask((1, 5, 5), labels[1:2, 5:10, 5:10] == 1)
+        case.commit(kept, label=1, prompts=[first])
+        new = Mask((3, 4, 4), np.ones((2, 2, 2), bool))
+        case.commit_many([Commit(new, 1, prompts=[second], planes=[3], span=(2, 6))])
+        # It ends at plane 4 now.
+        assert [int((plane == 1).sum()) for plane in labels] == [25, 25, 0, 4, 4, 0]
+        assert case.objects[1].planes == (1, 3)
+        # One across: planes are counted along the rows.
+        across = Mask((0, 6, 0), np.ones((3, 1, 4), bool))
+        third = Prompt((0, 0, 3, 4))
+        case.commit_many([Commit(across, 1, prompts=[third], planes=[6], axis=1)])
+        assert (labels[:, 6] == 1).sum() == 12
+        assert (labels[:2, 7] == 1).sum() == 10
+        record = case.objects[1]
+        assert (record.planes, record.axes) == ((1, 3, 6), (0, 0, 1))
+        assert [plane for prompt, plane, axis in record.placed if axis == 1] == [6]
+    with Case.open(tmp_path / "c", image, labels) as case:
+        again = case.objects[1]
+        assert (again.planes, again.axes) == (record.planes, record.axes)
+        assert [one.box for one in again.prompts] == [one.box for one in record.prompts]
+        case.undo()
+        assert case.objects[1].axes == ()
+        case.undo()
+        assert [int((plane == 1).sum()) for plane in labels] == [25] * 6
+
+
 def test_notes_are_kept(tmp_path: Path) -> None:
     labels = np.zeros((20, 20), np.int32)
     with Case.open(tmp_path / "c", identify(labels), labels) as case:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from napari_coseg.imaging.volume_pictures import VolumePictures
 from napari_coseg.inference.key_planes import KeyPlane, PlaneMask, following_planes
-from napari_coseg.inference.prompted import Prompter
+from napari_coseg.inference.prompted import PromptedMask, Prompter
 from napari_coseg.inference.propagation import WalkSettings, propagate
 from napari_coseg.inference.stopping import StopSettings
 from napari_coseg.inference.stream import Cancelled
@@ -256,3 +258,72 @@ def test_which_planes_hang_on_a_corrected_one() -> None:
     assert following_planes([30], 25, 40, onward=True) == (range(0, 25), range(26, 26))
     # Between two key planes both sides hang on it.
     assert following_planes([10, 30], 20, 40, onward=True) == (range(11, 20), range(21, 30))
+
+
+class Says:
+    """A prompter that answers what a test says: by label, or rather place in line, and plane."""
+
+    def __init__(self, answers: dict[int, list[tuple[Mask, float, float]]]) -> None:
+        self._answers = answers
+
+    def segment(self, source: Any, prompts: Any, **more: Any) -> list[PromptedMask]:
+        plane = int(source.name.split()[-1])
+        return [
+            PromptedMask(mask, sure, (0, 0, 64, 64), False, np.full((64, 64), logit, np.float32))
+            for mask, sure, logit in self._answers[plane][: len(prompts)]
+        ]
+
+
+def stripe(first: int, end: int) -> Mask:
+    return Mask((20, first), np.ones((10, end - first), bool))
+
+
+def columns(found: list[PlaneMask], label: int, plane: int) -> list[int]:
+    done = painted(found, label, (40, 64, 64))[plane]
+    return np.flatnonzero(done.any(0)).tolist()
+
+
+def test_pixels_of_a_mask_that_is_dropped_go_back() -> None:
+    # The second one claims what is new of the first one more surely, but most of it is taken.
+    says = Says({11: [(stripe(10, 24), 1.0, 1.0), (stripe(21, 34), 1.0, 5.0)]})
+    keys = [KeyPlane(1, 10, mask=stripe(10, 21)), KeyPlane(2, 10, mask=stripe(24, 34))]
+    taken = np.zeros((64, 64), bool)
+    taken[:, 24:] = True
+    found = list(
+        propagate(
+            says,  # type: ignore[arg-type]
+            pictures(np.zeros((40, 64, 64), bool)),
+            keys,
+            settings=EVERY,
+            reach={1: (10, 12), 2: (10, 12)},
+            taken=lambda plane: taken if plane == 11 else None,
+        )
+    )
+    assert columns(found, 1, 11) == list(range(10, 24))
+    assert columns(found, 2, 11) == []
+    assert [(one.label, one.fault) for one in found if one.how == "ended" and one.plane == 11][
+        -1
+    ] == (2, "moved")
+
+
+def test_a_shape_between_takes_no_pixel_of_another_object() -> None:
+    # The first one is unsure between its key planes; the second one grows towards it.
+    unsure = (stripe(10, 21), 0.1, 9.0)
+    says = Says({11: [unsure, (stripe(18, 34), 1.0, 1.0)]})
+    keys = [
+        KeyPlane(1, 10, mask=stripe(10, 21)),
+        KeyPlane(1, 12, mask=stripe(10, 21)),
+        KeyPlane(2, 10, mask=stripe(22, 34)),
+    ]
+    found = list(
+        propagate(
+            says,  # type: ignore[arg-type]
+            pictures(np.zeros((40, 64, 64), bool)),
+            keys,
+            settings=EVERY,
+            reach={1: (10, 13), 2: (10, 12)},
+        )
+    )
+    assert hows(found)[11] == "between"
+    assert columns(found, 1, 11) == list(range(10, 18))
+    assert columns(found, 2, 11) == list(range(18, 34))

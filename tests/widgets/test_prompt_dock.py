@@ -283,8 +283,8 @@ def test_an_answer_that_is_late_goes_where_it_was_meant(
     client.answer(0)
     settle(dock, qtbot)
     assert np.flatnonzero(labels(dock).any((1, 2))).tolist() == [3]
-    # Another view of the volume is none to draw on.
-    viewer.dims.order = (1, 0, 2)
+    # A view of all of the volume is none to draw on.
+    viewer.dims.ndisplay = 3
     drag(dock, [(9.0, 9.0), (15, 20), (30.0, 30.0)])
     assert "rows and columns" in dock.status
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from napari_coseg.imaging.source import ArraySource
@@ -56,18 +57,23 @@ def models() -> Models:
 
 
 @pytest.fixture
-def client(models: Models) -> Iterator[Client]:
+def host(models: Models) -> Iterator[InThread]:
     def make() -> Engine:
         engine = Engine()
         engine._models = models  # type: ignore[assignment]
         return engine
 
-    host = InThread()
-    host.make = make
+    made = InThread()
+    made.make = make
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(host: InThread) -> Iterator[Client]:
     made = Client(host)  # type: ignore[arg-type]
     yield made
     made.close()
-    host.close()
 
 
 def over_the_wire(message: Message) -> Message:
@@ -142,6 +148,57 @@ def test_the_host_follows_as_one_does_without_it(client: Client, models: Models,
     assert len(found) == len(alone) > 40
     assert all(same(one, other) for one, other in zip(found, alone, strict=True))
     assert heard == found
+
+
+def test_what_is_taken_is_left_to_its_owner(client: Client) -> None:
+    def taken(plane: int) -> npt.NDArray[np.bool_]:
+        bits = np.zeros((64, 64), bool)
+        bits[:, :18] = plane > 20
+        return bits
+
+    volume = pictures(TRUTH)
+    asked = client.propagate(volume, KEYS, model="m", taken=taken)
+    found = asked.future.result(WAIT)
+    alone = list(propagate(Prompter(FakePromptModel(Bright())), volume, KEYS, taken=taken))
+    assert all(same(one, other) for one, other in zip(found, alone, strict=True))
+    followed = [one for one in found if one.label == 5 and one.mask.area]
+    assert {one.mask.origin[1] for one in followed if one.plane > 21} == {18}
+    assert {one.mask.origin[1] for one in followed if one.plane < 20} == {12}
+
+
+def test_planes_come_anew_from_the_next_host(client: Client, models: Models, host: Any) -> None:
+    heard: list[PlaneMask] = []
+    restarts: list[int] = []
+    here = threading.Event()
+
+    def plane(found: PlaneMask) -> None:
+        heard.append(found)
+        if len(heard) == 8:
+            here.set()
+
+    def restarted() -> None:
+        restarts.append(len(heard))
+        heard.clear()
+
+    slow = threading.Event()
+    decode = models.network.decode
+
+    def wait(*given: Any) -> Any:
+        slow.wait(0.05)
+        return decode(*given)
+
+    models.network.decode = wait  # type: ignore[method-assign]
+    handlers = Handlers(plane=plane, restarted=restarted)
+    asked = client.propagate(pictures(TRUTH), KEYS, model="m", handlers=handlers)
+    assert here.wait(WAIT)
+    host.die()
+    slow.set()
+    found = asked.future.result(WAIT)
+    assert len(restarts) == 1
+    assert restarts[0] >= 8
+    assert heard == found
+    alone = list(propagate(Prompter(FakePromptModel(Bright())), pictures(TRUTH), KEYS))
+    assert all(same(one, other) for one, other in zip(found, alone, strict=True))
 
 
 def test_what_is_wrong_with_a_key_plane_arrives(client: Client) -> None:

@@ -55,6 +55,11 @@ class Commit:
         What the person drew.
     planes : sequence of int, optional
         The plane of each prompt in a volume; by default that of a mask of one plane.
+    axis : int
+        The axis along which these planes are counted.
+    span : pair of int, optional
+        The first plane and the one behind the last in which the mask takes the place of what the
+        object had; by default those of the mask.
     model : str
         The model that made the mask.
     """
@@ -66,6 +71,8 @@ class Commit:
     prompts: Sequence[Prompt] = ()
     planes: Sequence[int] | None = None
     model: str = ""
+    axis: int = 0
+    span: tuple[int, int] | None = None
 
     def placed(self) -> tuple[int, ...]:
         """Return the plane of each prompt; none in a picture."""
@@ -73,9 +80,17 @@ class Commit:
             return ()
         if self.planes is not None and len(self.planes) == len(self.prompts):
             return tuple(int(plane) for plane in self.planes)
-        if self.planes is None and (not self.prompts or self.mask.bits.shape[0] == 1):
-            return (int(self.mask.origin[0]),) * len(self.prompts)
+        if self.planes is None and (not self.prompts or self.mask.bits.shape[self.axis] == 1):
+            return (int(self.mask.origin[self.axis]),) * len(self.prompts)
         raise ValueError("each prompt in a volume needs its plane")
+
+    @property
+    def stands_for(self) -> range:
+        """The planes in which the mask takes the place of what the object had, in a volume."""
+        if self.span is not None:
+            return range(*self.span)
+        first = int(self.mask.origin[self.axis])
+        return range(first, first + self.mask.bits.shape[self.axis])
 
 
 @dataclass(frozen=True)

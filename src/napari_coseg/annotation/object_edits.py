@@ -109,7 +109,7 @@ class ObjectEdits:
             old = self._state.objects.get(label)
             kept = None if old is None else draft.read(old.window)
             try:
-                part = None if old is None else _replaced(old, item.mask)
+                part = None if old is None else _replaced(old, item)
                 if part is not None:
                     edits.erase(draft, [part])
                 edits.paint(draft, item.mask, label, protect)
@@ -130,9 +130,10 @@ class ObjectEdits:
                 prompts=without_masks(item.prompts),
                 planes=item.placed(),
                 model=item.model,
+                axes=(item.axis,) * len(item.placed()),
             )
             if old is not None:
-                told[label] = _with_other_planes(told[label], old, item.mask)
+                told[label] = _with_other_planes(told[label], old, item)
         if not told:
             raise CosegError("There is no object to commit; draw one first.")
         if name is None:
@@ -194,7 +195,7 @@ class ObjectEdits:
         draft = self._state.draft()
         parts = edits.cut(draft, record, np.asarray(line, float), width, fresh)
         plain = dataclasses.replace(
-            record, score=math.nan, prompts=(), planes=(), origin="split", model=""
+            record, score=math.nan, prompts=(), planes=(), axes=(), origin="split", model=""
         )
         told = {part: dataclasses.replace(plain, label=part) for part in (label, *parts)}
         return self._state.drawn("split", f"split object {label}", draft, told, must_stay=told)
@@ -218,6 +219,7 @@ class ObjectEdits:
             score=math.nan,
             prompts=tuple(prompt for record in records for prompt in record.prompts),
             planes=tuple(plane for record in records for plane in record.planes),
+            axes=tuple(axis for record in records for *_, axis in record.placed),
             origin="merge",
             model="",
         )
@@ -258,29 +260,29 @@ class ObjectEdits:
         return self._state.done("class", name, (), rows)
 
 
-def _replaced(old: ObjectRecord, mask: Mask) -> ObjectRecord | None:
+def _replaced(old: ObjectRecord, item: Commit) -> ObjectRecord | None:
     """Return the part of an object that a mask stands for: in a volume, that in its planes."""
-    if len(mask.origin) < 3:
+    axes = len(item.mask.origin)
+    if axes < 3:
         return old
-    first = max(mask.origin[0], old.box[0])
-    last = min(mask.origin[0] + mask.bits.shape[0], old.box[3])
-    if first >= last:
+    planes, box = item.stands_for, list(old.box)
+    box[item.axis] = max(planes.start, box[item.axis])
+    box[item.axis + axes] = min(planes.stop, box[item.axis + axes])
+    if box[item.axis] >= box[item.axis + axes]:
         return None
-    return dataclasses.replace(old, box=(first, *old.box[1:3], last, *old.box[4:]))
+    return dataclasses.replace(old, box=tuple(box))
 
 
-def _with_other_planes(new: ObjectRecord, old: ObjectRecord, mask: Mask) -> ObjectRecord:
+def _with_other_planes(new: ObjectRecord, old: ObjectRecord, item: Commit) -> ObjectRecord:
     """Keep the prompts of planes that a mask says nothing of."""
-    if len(mask.origin) < 3:
+    if len(item.mask.origin) < 3:
         return new
-    planes = range(mask.origin[0], mask.origin[0] + mask.bits.shape[0])
-    kept = [
-        (prompt, plane)
-        for prompt, plane in zip(old.prompts, old.planes, strict=True)
-        if plane not in planes
-    ]
+    planes = item.stands_for
+    kept = [one for one in old.placed if one[2] != item.axis or one[1] not in planes]
+    placed = (*kept, *new.placed)
     return dataclasses.replace(
         new,
-        prompts=(*(prompt for prompt, _ in kept), *new.prompts),
-        planes=(*(plane for _, plane in kept), *new.planes),
+        prompts=tuple(prompt for prompt, *_ in placed),
+        planes=tuple(plane for _, plane, _ in placed),
+        axes=tuple(axis for *_, axis in placed),
     )

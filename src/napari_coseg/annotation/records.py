@@ -35,6 +35,8 @@ class ObjectRecord:
         What the person drew, without masks.
     planes : tuple of int
         The plane of each prompt in a volume; empty in a picture.
+    axes : tuple of int
+        The axis along which each of these planes is counted; empty where it is the first for all.
     origin : str
         Where it comes from: "prompt", "brush", "model", "file", "split", "merge".
     model : str
@@ -50,11 +52,20 @@ class ObjectRecord:
     planes: tuple[int, ...] = ()
     origin: str = "prompt"
     model: str = ""
+    axes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if not any(self.axes):
+            object.__setattr__(self, "axes", ())
         # One NaN for all: two records without a score are equal then.
         score = float(self.score)
         object.__setattr__(self, "score", math.nan if math.isnan(score) else score)
+
+    @property
+    def placed(self) -> tuple[tuple[Prompt, int, int], ...]:
+        """Prompts in a volume, each with its plane and the axis of that."""
+        axes = self.axes or (0,) * len(self.planes)
+        return tuple(zip(self.prompts, self.planes, axes, strict=True)) if self.planes else ()
 
     @property
     def window(self) -> tuple[slice, ...]:
@@ -80,6 +91,7 @@ def record_to_plain(record: ObjectRecord) -> list[Any]:
         record.planes,
         record.origin,
         record.model,
+        *([record.axes] if record.axes else []),
     ]
 
 
@@ -92,7 +104,7 @@ def record_from_plain(label: int, plain: list[Any]) -> ObjectRecord:
         If the values are something else.
     """
     try:
-        class_id, score, area, box, prompts, planes, origin, model = plain
+        class_id, score, area, box, prompts, planes, origin, model, *axes = plain
         return ObjectRecord(
             label,
             int(class_id),
@@ -103,6 +115,7 @@ def record_from_plain(label: int, plain: list[Any]) -> ObjectRecord:
             tuple(planes),
             str(origin),
             str(model),
+            tuple(int(axis) for axis in axes[0]) if axes else (),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CosegError(f"The journal's record of object {label} is damaged.") from error

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_coseg.datasets.synthetic_grid import Field
 from napari_coseg.datasets.synthetic_jaws import profile
+
+_Any = npt.NDArray[np.floating[Any]]
 
 #: z in mm of the upper end of the maxilla, and of the air of the nose.
 MAXILLA_END, NOSE_END = 57.0, 61.0
@@ -232,5 +236,5 @@ def draw_table(rng: np.random.Generator) -> Table | None:
     return table if there else None
 
 
-def _ball(z: Field, y: Field, x: Field) -> Field:
+def _ball(z: _Any, y: _Any, x: _Any) -> Field:
     return np.asarray(np.sqrt(z * z + y * y + x * x) - np.float32(1), np.float32)

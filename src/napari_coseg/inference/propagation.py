@@ -15,7 +15,7 @@ from napari_coseg.inference.key_planes import How, KeyPlane, PlaneMask, check_ke
 from napari_coseg.inference.plane_asking import Pictures, PlaneAsker, Taken
 from napari_coseg.inference.prompt_masks import mask_box
 from napari_coseg.inference.prompt_shapes import checked, deepest
-from napari_coseg.inference.prompted import Prompter
+from napari_coseg.inference.prompted import PromptedMask, Prompter
 from napari_coseg.inference.stopping import Course, Fault, Look, StopSettings
 from napari_coseg.inference.stream import Cancel
 from napari_coseg.inference.zoom import Box
@@ -288,43 +288,68 @@ class _Walk:
         # One object stays in its crop as long as it fits; several are put together anew.
         crops = [fronts[label].crop if len(labels) == 1 else None for label in labels]
         answers = self._planes.ask(plane, asked, crops)
-        masks = {}
+        found = {}
         for label, answer in answers.items():
-            front, shape, found = fronts[label], expected[label], answer.mask
-            fits = self._fits(front, plane, found, answer.stability, shape)
+            front, shape, mask = fronts[label], expected[label], answer.mask
+            fits = self._fits(front, plane, mask, answer.stability, shape)
             if not fits and shape is None and front.fault in self._settings.trim:
                 # The network may have taken the object for larger than it is.
                 fault = front.fault
-                found = front.look.trimmed(self._planes.grey(plane), found, front.mask)
-                fits = self._fits(front, plane, found, answer.stability, shape)
+                mask = front.look.trimmed(self._planes.grey(plane), mask, front.mask)
+                fits = self._fits(front, plane, mask, answer.stability, shape)
                 front.fault = "" if fits else fault
             if fits:
-                masks[label] = found
-        before = {label: fronts[label].mask for label in labels}
-        self._planes.share_out(plane, masks, answers, before)
+                found[label] = mask
+        masks = self._share_out(fronts, plane, found, answers, expected)
+        for mask in masks.values():
+            self._planes.keep(plane, mask)
         out = []
         for label in labels:
             front, answer, shape = fronts[label], answers[label], expected[label]
-            mask: Mask | None = masks.get(label)
-            sure = answer.stability
+            here, sure = masks.get(label), answer.stability
             how: How = "followed"
-            if mask is not None and not self._fits(front, plane, mask, sure, shape):
-                mask = None
-            if mask is None and shape is not None:
-                mask, how = self._planes.free(plane, shape), "between"
+            if here is None and shape is not None:
+                # What was seen is sure, and a shape between is not: it takes what is left.
+                here, how = self._planes.free(plane, shape), "between"
                 sure = min(front.stability, self._next_key(label, plane).stability)
-            if mask is None or not mask.area:
+                self._planes.keep(plane, here)
+            if here is None or not here.area:
                 continue
             # What the network has not seen says nothing of how the object looks.
             seen = how == "followed"
-            look = Look.of(self._planes.grey(plane), mask) if seen else front.look
-            there = _Front(plane, mask, sure, front.course, look, answer.crop)
-            there.course.take(mask)
+            look = Look.of(self._planes.grey(plane), here) if seen else front.look
+            there = _Front(plane, here, sure, front.course, look, answer.crop)
+            there.course.take(here)
             out += self._fill(label, front, there)
-            self._planes.keep(plane, mask)
-            out.append(PlaneMask(label, plane, mask, sure, how))
+            out.append(PlaneMask(label, plane, here, sure, how))
             fronts[label] = there
         return out
+
+    def _share_out(
+        self,
+        fronts: Mapping[int, _Front],
+        plane: int,
+        found: Mapping[int, Mask],
+        answers: Mapping[int, PromptedMask],
+        expected: Mapping[int, Mask | None],
+    ) -> dict[int, Mask]:
+        """Give each pixel to one object; one that no longer fits then has none of them."""
+        before = {label: fronts[label].mask for label in found}
+        claims = dict(found)
+        while True:
+            masks = dict(claims)
+            self._planes.share_out(plane, masks, answers, before)
+            unfit = [
+                label
+                for label, mask in masks.items()
+                if not self._fits(
+                    fronts[label], plane, mask, answers[label].stability, expected[label]
+                )
+            ]
+            if not unfit:
+                return masks
+            # One at a time: what it had may be what the others lack.
+            del claims[min(unfit, key=lambda label: masks[label].area / claims[label].area)]
 
     def _fits(
         self, front: _Front, plane: int, mask: Mask, stability: float, shape: Mask | None

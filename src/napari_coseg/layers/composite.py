@@ -7,7 +7,7 @@ and mixed in any thread, and no layer is asked again. napari itself is not impor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -192,9 +192,9 @@ class Composite(Stack):
             False,
             stack.mpp,
             stack.channel,
-            channels,
-            (stack,),
-            stack.channel,
+            channels=channels,
+            parts=(stack,),
+            mixed=stack.channel,
         )
 
     @classmethod
@@ -209,7 +209,15 @@ class Composite(Stack):
         stacks = tuple(Stack.of(layer) for layer in group.layers)
         channels = tuple(Channel.of(layer) for layer in group.layers)
         first = stacks[0]
-        return cls(group.name, first.levels, False, first.mpp, first.channel, channels, stacks)
+        return cls(
+            group.name,
+            first.levels,
+            False,
+            first.mpp,
+            first.channel,
+            channels=channels,
+            parts=stacks,
+        )
 
     @classmethod
     def of_grey(cls, layer: Any) -> Self:
@@ -222,12 +230,25 @@ class Composite(Stack):
         """
         stack = Stack.of(layer)
         channels = (Channel.of(layer, (1, 1, 1)),)
-        return cls(stack.name, stack.levels, False, stack.mpp, stack.channel, channels, (stack,))
+        return cls(
+            stack.name,
+            stack.levels,
+            False,
+            stack.mpp,
+            stack.channel,
+            channels=channels,
+            parts=(stack,),
+        )
 
     @property
     def axes(self) -> tuple[int, ...]:
         """Lengths of the axes other than rows and columns; that of mixed channels is one."""
         return tuple(1 if a == self.mixed else self.length(a) for a in self.leading)
+
+    def turned(self, layer: Any, shown: tuple[int, int]) -> Self:
+        """Return the same pixels as pictures along other axes; see `Stack.turned`."""
+        parts = tuple(part.turned(layer, shown) for part in self.parts)
+        return replace(super().turned(layer, shown), parts=parts)
 
     def ratios(self, level: int) -> tuple[float, ...]:
         """Return how many pixels of each axis lie under one of a result's."""

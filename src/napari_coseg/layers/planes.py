@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class Stack:
         µm per pixel of the finest level; None where the layer has no unit of length.
     channel : int or None
         The axis of channels, or what may be one. It is never rows or columns.
+    shown : tuple of int or None
+        The axes of rows and of columns, where they are not the last two.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Stack:
     rgb: bool
     mpp: float | None
     channel: int | None = None
+    shown: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, layer: Any) -> Stack:
@@ -76,7 +79,9 @@ class Stack:
 
     @property
     def spatial(self) -> tuple[int, int]:
-        """The axes of rows and of columns: the last two that are not channels."""
+        """The axes of rows and of columns: by default the last two that are not channels."""
+        if self.shown is not None:
+            return self.shown
         rows, columns = [a for a in range(self.ndim) if a != self.channel][-2:]
         return rows, columns
 
@@ -89,6 +94,25 @@ class Stack:
     def axes(self) -> tuple[int, ...]:
         """Lengths of the axes other than rows and columns."""
         return tuple(self.length(axis) for axis in self.leading)
+
+    def turned(self, layer: Any, shown: tuple[int, int]) -> Self:
+        """Return the same pixels as pictures along other axes.
+
+        Parameters
+        ----------
+        layer : Image layer
+            Of these pixels.
+        shown : tuple of int
+            The axes of rows and of columns, in ascending order.
+
+        Raises
+        ------
+        CosegError
+            If pixels of these pictures are not square.
+        """
+        if shown == self.spatial:
+            return self
+        return replace(self, shown=shown, mpp=pixel_size_of(layer, shown))
 
     def length(self, axis: int) -> int:
         """Return how long an axis is."""

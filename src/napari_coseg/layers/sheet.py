@@ -151,6 +151,18 @@ class Alignment:
         others = [a for a in self._sheet.axes if a not in (self._rows, self._columns)]
         return int(self._place[others[0]]) if others else None
 
+    @property
+    def turned(self) -> bool:
+        """Whether the image's columns come before its rows on the sheet."""
+        return self._rows > self._columns
+
+    @property
+    def axis(self) -> int:
+        """The sheet's axis along which its planes follow each other; 0 where it has one alone."""
+        spatial = (self._rows, self._columns)
+        others = [n for n, axis in enumerate(self._sheet.axes) if axis not in spatial]
+        return others[0] if others else 0
+
     def mask_on_sheet(self, mask: Mask) -> Mask:
         """Bring a mask of the image's plane to the sheet."""
         moved = dict(

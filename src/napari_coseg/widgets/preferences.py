@@ -43,6 +43,7 @@ PROMPT_KEYS = {
     "previous": "J",
     "next": "K",
     "new": "N",
+    "propagate": "Control-Shift-Enter",
 }
 
 

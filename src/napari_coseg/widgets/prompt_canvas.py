@@ -297,7 +297,7 @@ class PromptCanvas(QObject):
             return
         before = self._viewer.dims.ndim - self._image.ndim
         shown = [axis - before for axis in event.dims_displayed]
-        if shown != [axis % self._image.ndim for axis in self._axes]:
+        if sorted(shown) != sorted(axis % self._image.ndim for axis in self._axes):
             self.refused.emit(
                 f"The view does not show rows and columns of {self._image.name}: change the order "
                 "of the axes, or go back to 2D (buttons below the list of layers)."

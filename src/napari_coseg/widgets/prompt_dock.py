@@ -31,6 +31,7 @@ from napari_coseg.widgets.prompt_editing import Editing
 from napari_coseg.widgets.prompt_face import PromptFace
 from napari_coseg.widgets.prompt_form import PromptForm
 from napari_coseg.widgets.prompt_look import LookListener
+from napari_coseg.widgets.prompt_propagate import Propagating
 from napari_coseg.widgets.prompt_runs import Runs
 from napari_coseg.widgets.prompt_target import Target
 from napari_coseg.widgets.session import Session, shared_session
@@ -75,6 +76,15 @@ class PromptDock(Dock):
         self.editing = Editing(viewer, self.desk, self.drawing)
         self.face = PromptFace(self.form, self.desk, self.drawing, self.editing, self._keys)
         self.runs = Runs(viewer, self.desk)
+        self.walks = Propagating(
+            self._session,
+            self.form.walk,
+            self.desk,
+            self.drawing,
+            self.editing,
+            self.canvas,
+            self.asker,
+        )
         self.look = LookListener()
         self.look.changed.connect(self._on_look)
         self._actions = self._list_actions()
@@ -120,6 +130,13 @@ class PromptDock(Dock):
         self._positive = positive
         self._show_tool()
 
+    def discard(self) -> None:
+        """Drop the object at work, else what is being followed."""
+        if self.drawing.idle and self.walks.running:
+            self.walks.cancel()
+        else:
+            self.drawing.discard()
+
     def undo(self) -> None:
         """Take back the last stroke of the object at work, else the last edit."""
         if self.drawing.work.steps:
@@ -152,6 +169,7 @@ class PromptDock(Dock):
             self._say(f"{self._waiting:,} objects are still on their way …")
             wait_for(lambda: not self._waiting, _PATIENCE)
         self._tell_lost("The dock was closed")
+        self.walks.let_go()
         if self.desk.waiting:
             show_info(
                 f"{self.desk.waiting:,} objects are kept as soon as their layer is read: leave "
@@ -177,8 +195,9 @@ class PromptDock(Dock):
             "tool": self.next_tool,
             "sign": lambda: self.set_sign(not self._positive),
             "commit": drawing.commit,
-            "discard": drawing.discard,
+            "discard": self.discard,
             "new": drawing.discard,
+            "propagate": self.walks.toggle,
             "hide": self.hide,
             "undo": self.undo,
             "redo": self.redo,
@@ -237,6 +256,7 @@ class PromptDock(Dock):
         self.look.let_go()
         self.asker.drop_preview()
         self._tell_lost("Another image")
+        self.walks.leave("Another image")
         self.asker.cancel()
         # Looking may have more to say at once: that earlier work is back, for example.
         self._say("")
@@ -282,11 +302,16 @@ class PromptDock(Dock):
     def _on_plane(self, event: object = None) -> None:
         if not self.desk.place.follow():
             return
-        before = not self.drawing.idle
+        before, place = not self.drawing.idle, self.desk.place
+        assert place.stack is not None
+        self.canvas.draw_on(place.image, place.stack.spatial)
         self.drawing.begin()
-        self.asker.look_at(self.desk.place.source())
+        self.asker.look_at(place.source())
         if before:
             self._say("Another plane: the object that was not committed is dropped.")
+        if self.canvas.tool is not None and not self.canvas.layers:
+            # The view shows other axes: what is drawn there needs layers that are new.
+            self.take(self.canvas.tool)
 
     def _on_opened(self) -> None:
         target = self.desk.target
@@ -379,6 +404,7 @@ class PromptDock(Dock):
 
     def _say(self, words: str) -> None:
         self.form.status.setText(words)
+        self.form.status.setToolTip("")
 
     def _show_tool(self) -> None:
         tool = self.canvas.tool if self.canvas.active else None

@@ -114,7 +114,7 @@ class Drawing(QObject):
 
     def boxes(self, boxes: Sequence[Box]) -> None:
         """Segment many boxes at once; they are committed as one step."""
-        if boxes and self._question(self._context(), map(Prompt, boxes)):
+        if boxes and self._question(self.context(), map(Prompt, boxes)):
             self._say(f"Segmenting {len(boxes):,} boxes …")
 
     def commit(self) -> None:
@@ -122,13 +122,13 @@ class Drawing(QObject):
         work = self.work
         if work.asked and not work.empty:
             # Its answer is on the way, and commits it.
-            work.wanted = self._context()
+            work.wanted = self.context()
             self._asker.let_finish()
             self._take(Work())
         elif work.label is not None and not work.steps:
             # Opened again and left as it was.
             self.discard()
-        elif work.mask is not None and work.mask.area and self._keep(work, self._context()):
+        elif work.mask is not None and work.mask.area and self._keep(work, self.context()):
             self.begin()
 
     def discard(self) -> None:
@@ -136,6 +136,24 @@ class Drawing(QObject):
         if not self.idle:
             self.begin()
             self._say("")
+
+    def context(self) -> Context:
+        """Return what an object would be committed to now."""
+        desk, form, place = self._desk, self._desk.form, self._desk.place
+        return Context(
+            desk.turn,
+            place.image,
+            place.stack,
+            place.index,
+            form.class_id,
+            self._asker.model,
+            form.protect.isChecked(),
+        )
+
+    def bring_back(self, work: Work, context: Context) -> None:
+        """Show an object again that could not be kept, where nothing else is at work."""
+        if self.idle and context.index == self._desk.place.index:
+            self._take(work)
 
     def look_again(self, *, other: bool) -> None:
         """Show the object at work where it lies now; ask again where the model saw `other` values.
@@ -170,18 +188,6 @@ class Drawing(QObject):
             return True
         self.commit()
         return self.work is not work
-
-    def _context(self) -> Context:
-        desk, form, place = self._desk, self._desk.form, self._desk.place
-        return Context(
-            desk.turn,
-            place.image,
-            place.stack,
-            place.index,
-            form.class_id,
-            self._asker.model,
-            form.protect.isChecked(),
-        )
 
     def _take(self, work: Work) -> None:
         self.work = work
@@ -243,13 +249,8 @@ class Drawing(QObject):
             if not mask.area:
                 self._say("Nothing was found for the object before: it was not kept.")
             elif not self._keep(work, context):
-                self._back_again(work, context)
+                self.bring_back(work, context)
         self.changed.emit()
-
-    def _back_again(self, work: Work, context: Context) -> None:
-        """Show an object again that could not be kept, where nothing else is at work."""
-        if self.idle and context.index == self._desk.place.index:
-            self._take(work)
 
     def _on_failed(self, question: Question, error: Exception) -> None:
         if isinstance(error, CosegError):
@@ -262,11 +263,11 @@ class Drawing(QObject):
             work.asked = False
             context, work.wanted = work.wanted, None
             if context is not None:
-                self._back_again(work, context)
+                self.bring_back(work, context)
         self.changed.emit()
 
     def _keep(self, work: Work, context: Context) -> bool:
-        return self._keeper.one(work, context, lambda: self._back_again(work, context))
+        return self._keeper.one(work, context, lambda: self.bring_back(work, context))
 
     def _say(self, words: str) -> None:
         self._desk.said.emit(words)

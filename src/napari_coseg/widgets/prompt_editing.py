@@ -86,8 +86,8 @@ class Editing(QObject):
             return False
         prompts = list(record.prompts)
         if record.planes:
-            placed = zip(record.prompts, record.planes, strict=True)
-            prompts = [prompt for prompt, plane in placed if plane == alignment.plane]
+            here = alignment.plane, alignment.axis
+            prompts = [prompt for prompt, *where in record.placed if tuple(where) == here]
         self.select([])
         self._drawing.begin(Work.of(label, prompts, mask))
         self._desk.form.choose_class(record.class_id)

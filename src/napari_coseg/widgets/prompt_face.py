@@ -8,7 +8,7 @@ from napari_coseg.widgets.prompt_desk import Desk
 from napari_coseg.widgets.prompt_drawing import Drawing
 from napari_coseg.widgets.prompt_editing import Editing
 from napari_coseg.widgets.prompt_form import PromptForm, readable
-from napari_coseg.widgets.prompt_words import words_for
+from napari_coseg.widgets.prompt_words import key_words, words_for
 
 #: Objects in the list of the last ones.
 _LISTED = 50
@@ -64,6 +64,9 @@ class PromptFace:
             last = target.record(chosen[-1])
             one = last is not None and len(chosen) == 1
             words = words_for(last, classes, mpp) if one and last else f"{len(chosen)} objects"
+            alignment = self._desk.alignment() if one and last and last.planes else None
+            if alignment is not None and last is not None:
+                words = " · ".join(filter(None, [words, key_words(last, alignment.axis)]))
             form.selected.setText(words)
             form.enable("merge", len(chosen) > 1)
         past = [label for edit in target.case.history(_LISTED) for label in edit.labels[:_LISTED]]

@@ -27,6 +27,7 @@ from napari_coseg.weights.card import ModelCard
 from napari_coseg.widgets.image_field import ImageField
 from napari_coseg.widgets.parts import combo, focus_canvas, note
 from napari_coseg.widgets.prompt_canvas import TOOLS
+from napari_coseg.widgets.prompt_walk_row import WalkRow
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -89,7 +90,7 @@ class PromptForm(QWidget):
         self.model.currentIndexChanged.connect(self._show_about)
         self._buttons: dict[str, Any] = {}
         self.status = note()
-        self.status.setMinimumHeight(2 * self.fontMetrics().height())
+        self.status.setMinimumHeight(3 * self.fontMetrics().height())
         self.saved = note()
         self.objects = QListWidget()
         self.objects.setToolTip("The last objects: click to go there.")
@@ -100,6 +101,9 @@ class PromptForm(QWidget):
         layout.addWidget(self._tools())
         layout.addWidget(self.status)
         layout.addWidget(self._row(("commit", "Commit"), ("discard", "Discard")))
+        key = keys.get("propagate", "").split()
+        self.walk = WalkRow(readable(key[0]) if key else "")
+        layout.addWidget(self.walk)
         layout.addWidget(self._row(("undo", "Undo"), ("redo", "Redo")))
         self.selection = self._selection()
         layout.addWidget(self.selection)

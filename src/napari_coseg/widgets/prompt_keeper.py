@@ -87,6 +87,7 @@ class Keeper:
             (prompt,),
             None if plane is None else (plane,),
             context.model,
+            alignment.axis,
         )
 
     def many(self, question: Question, answers: Sequence[PromptAnswer]) -> None:

@@ -50,6 +50,8 @@ class PromptPlace(QObject):
         self._readers = ThreadPoolExecutor(1, "identity")
         self.image: Any = None
         self.stack: Stack | None = None
+        # The same along its own axes, where the view shows others.
+        self._plain: Stack | None = None
         self.index: tuple[int, ...] = ()
         self.identity: ImageIdentity | None = None
         self.folder: Path | None = None
@@ -72,7 +74,7 @@ class PromptPlace(QObject):
         choice : Image layer, ChannelGroup or None
         """
         self.image, self.stack, self.identity, self.trouble = None, None, None, ""
-        self._asked = None
+        self._asked = self._plain = None
         if choice is None:
             return
         try:
@@ -82,7 +84,8 @@ class PromptPlace(QObject):
             return
         self._parts = _parts_of(choice)
         self.image = self._parts[0]
-        self.stack, self._where = stack, place_of(self.image)
+        self.stack = self._plain = stack
+        self._where = place_of(self.image)
         self._pixels = _finest(self.image)
         # Said at once, and not when the first object is to be kept; a layer may be chosen for it.
         self.trouble = too_many_axes(stack)
@@ -98,7 +101,7 @@ class PromptPlace(QObject):
 
         Channels of one picture are: whichever of them are shown, objects lie on the same pixels.
         """
-        if choice is None or self.stack is None or self.image not in self._viewer.layers:
+        if choice is None or self._plain is None or self.image not in self._viewer.layers:
             return False
         parts = _parts_of(choice)
         shared = any(part in self._parts for part in parts)
@@ -109,9 +112,9 @@ class PromptPlace(QObject):
         except CosegError:
             return False
         return (
-            stack.spatial == self.stack.spatial
-            and stack.axes == self.stack.axes
-            and stack.shape == self.stack.shape
+            stack.spatial == self._plain.spatial
+            and stack.axes == self._plain.axes
+            and stack.shape == self._plain.shape
             and (self.image in parts or place_of(parts[0]) == place_of(self.image))
         )
 
@@ -123,22 +126,36 @@ class PromptPlace(QObject):
         pair of bool
             Whether prompts read other values now, and whether the image lies elsewhere.
         """
-        before, where = self.stack, self._where
+        before, where = self._plain, self._where
         assert before is not None
         # The layer by which the image is known stays, even where it is not shown now.
-        self._parts, self.stack = _parts_of(choice), _stack_of(choice)
+        self._parts, self._plain = _parts_of(choice), _stack_of(choice)
+        self.stack = self._as_shown(self._plain)
         self._where = place_of(self.image)
-        return not same_look(before, self.stack), where != self._where
+        return not same_look(before, self._plain), where != self._where
 
     def follow(self) -> bool:
         """Look at the plane that the sliders are at; return whether it is another one."""
-        if self.stack is None:
+        if self._plain is None or self.stack is None:
             return False
-        before = self.index
+        before = self.index, self.stack.spatial
+        self.stack = self._as_shown(self._plain)
         self.index = plane_index(
             self.image, self._viewer.dims.point, self.stack.axes, self.stack.leading
         )
-        return self.index != before
+        return (self.index, self.stack.spatial) != before
+
+    def _as_shown(self, stack: Stack) -> Stack:
+        """Return a volume as pictures along the axis that the view's slider goes through."""
+        dims, more = self._viewer.dims, self._viewer.dims.ndim - self.image.ndim
+        shown = tuple(sorted(axis - more for axis in dims.displayed))
+        if len(shown) != 2 or shown[0] < 0 or stack.channel in shown:
+            return stack
+        try:
+            return stack.turned(self.image, shown)
+        except CosegError:
+            # Nothing can be drawn on pixels that are not square: the canvas says so.
+            return stack
 
     @property
     def shape(self) -> tuple[int, int]:

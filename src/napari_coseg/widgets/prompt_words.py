@@ -11,6 +11,8 @@ from napari_coseg.worker.prompting import PromptAnswer
 
 #: An object smaller than this many pixels is told of.
 _TINY = 6
+#: Planes that are listed.
+_LISTED = 12
 
 
 def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> str:
@@ -18,10 +20,23 @@ def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> s
     parts = [f"Object {record.label}"]
     if record.class_id and len(classes) > 1:
         parts.append(classes.name_of(record.class_id))
-    parts.append(size_words(record.area, mpp))
+    solid = len(record.box) == 6 and all(
+        last - first > 1 for first, last in zip(record.box[:3], record.box[3:], strict=True)
+    )
+    parts.append(f"{record.area:,} voxels" if solid else size_words(record.area, mpp))
     if not math.isnan(record.score):
         parts.append(f"{record.score:.2f}")
     return " · ".join(parts)
+
+
+def key_words(record: ObjectRecord, axis: int) -> str:
+    """Say on which planes along an axis an object was drawn, and so is certain; "" for none."""
+    planes = sorted({plane for _, plane, along in record.placed if along == axis})
+    if not planes:
+        return ""
+    listed = ", ".join(map(str, planes[:_LISTED]))
+    more = " …" if len(planes) > _LISTED else ""
+    return f"{'Plane' if len(planes) == 1 else 'Planes'} {listed}{more} drawn"
 
 
 def size_words(area: int, mpp: float | None) -> str:

@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 
 from napari_coseg.imaging.source import ImageSource
-from napari_coseg.imaging.volume_pictures import VolumePictures
 from napari_coseg.inference.key_planes import KeyPlane
 from napari_coseg.types import Prompt
 from napari_coseg.worker.connection import Connection
 from napari_coseg.worker.pending import Handlers, Pending
 from napari_coseg.worker.prompting import MOST_LEVELS, Crop, PromptRequest, prompt_bodies
-from napari_coseg.worker.propagating import StackSource, key_masks, propagate_body
+from napari_coseg.worker.propagating import (
+    Pictures,
+    StackSource,
+    Taken,
+    key_masks,
+    propagate_body,
+)
 from napari_coseg.worker.requests import SegmentRequest, check_body
 from napari_coseg.worker.volume_request import StoredVoxels, VolumeRequest
 
@@ -143,13 +148,14 @@ class Client(Connection):
 
     def propagate(
         self,
-        pictures: VolumePictures,
+        pictures: Pictures,
         keys: Sequence[KeyPlane],
         *,
         model: str,
         device: str = "auto",
         content: str = "",
         reach: Mapping[int, tuple[int, int]] | None = None,
+        taken: Taken | None = None,
         hint: float | None = None,
         handlers: Handlers | None = None,
     ) -> Pending:
@@ -157,7 +163,7 @@ class Client(Connection):
 
         Parameters
         ----------
-        pictures : VolumePictures
+        pictures : Pictures
             Read plane by plane, in threads of the client, where the host needs them.
         keys : sequence of KeyPlane
         model, device : str
@@ -167,11 +173,14 @@ class Client(Connection):
         reach : mapping of int, optional
             By label the first plane and the one after the last; see
             `napari_coseg.inference.propagation.propagate`.
+        taken : callable, optional
+            Given a plane, returns the pixels that no object may have; called in threads of the
+            client.
         hint : float, optional
             Length in pixels of objects that are clicked on.
         handlers : Handlers, optional
-            Its `plane` hears of each plane as soon as it is done. After a notice that work starts
-            again, planes come anew.
+            Its `plane` hears of each plane as soon as it is done; after `restarted`, they come
+            anew.
 
         Returns
         -------
@@ -184,6 +193,6 @@ class Client(Connection):
             If a number is not finite, or there is too much of something.
         """
         more = {"model": model, "device": device, "content": content, "hint": hint}
-        body = propagate_body(pictures, keys, reach, **more)
-        heard, masks = handlers or Handlers(), key_masks(keys)
-        return self.ask(Pending("propagate", body, StackSource(pictures), heard, masks=masks))
+        body = propagate_body(pictures, keys, reach, guarded=taken is not None, **more)
+        source, heard = StackSource(pictures, taken=taken), handlers or Handlers()
+        return self.ask(Pending("propagate", body, source, heard, masks=key_masks(keys)))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +196,15 @@ class Engine:
         there = wanted.model_copy(update={"device": device})
         prompter = self._models.get(there, "syncsam").prompter
         job.ready = True
-        sent = 0
+        pictures, sent = PulledPictures(job, wanted), 0
         for found in propagate(
             prompter,
-            PulledPictures(job, wanted),
+            pictures,
             keys,
             name=f"{job.client.hex()} {wanted.content}" if wanted.content else "",
             reach={one.label: (one.first, one.end) for one in wanted.reach},
+            # It is asked for each object; a few planes, since two directions take turns.
+            taken=lru_cache(8)(pictures.taken) if wanted.guarded else None,
             hint=wanted.hint,
             cancel=job.stopped,
         ):

@@ -45,6 +45,8 @@ class Handlers:
         With a `PlaneMask`, as soon as an object has come to a plane; of ``propagate``.
     notice : callable
         With a sentence that a person should read.
+    restarted : callable
+        When the work begins again, on another device or a new host: blocks and planes come anew.
     """
 
     progress: Callable[[int, int], None] = lambda done, total: None
@@ -53,6 +55,7 @@ class Handlers:
     )
     plane: Callable[[PlaneMask], None] = lambda found: None
     notice: Callable[[str], None] = lambda sentence: None
+    restarted: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -124,6 +127,7 @@ class Pending:
         """Get ready for another host."""
         self.id, self.sent, self.tries = uuid.uuid4().hex, False, self.tries + 1
         self.unknown = 0
+        _call(self.handlers.restarted)
 
     def fail(self, error: Exception) -> None:
         """End without a result, unless it has ended already."""
@@ -142,6 +146,7 @@ class Pending:
                 if body.get("restart"):
                     # What has come so far is of a try that was given up.
                     self.planes, self.assembly = [], self._new_assembly()
+                    _call(self.handlers.restarted)
                 heard = partial(self.handlers.notice, str(body["message"]))
             elif message.kind == "plane" and self.kind == "propagate":
                 found = read_plane(message)
@@ -151,11 +156,7 @@ class Pending:
                 heard = partial(self.handlers.block, *self.assembly.put(message))
         except (KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"The model worker sent a faulty {message.kind}.") from error
-        try:
-            heard()
-        except Exception:
-            # A dock that fails, or has gone, must not take the connection with it.
-            _log.exception("Somebody who hears of a request failed.")
+        _call(heard)
 
     def _walked(self, message: Message) -> list[PlaneMask]:
         if message.body["planes"] != len(self.planes):
@@ -210,6 +211,14 @@ class Pending:
         else:
             with contextlib.suppress(InvalidStateError):
                 self.future.set_result(value)
+
+
+def _call(heard: Callable[[], None]) -> None:
+    try:
+        heard()
+    except Exception:
+        # A dock that fails, or has gone, must not take the connection with it.
+        _log.exception("Somebody who hears of a request failed.")
 
 
 class Assembly:

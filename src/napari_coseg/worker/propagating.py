@@ -1,20 +1,20 @@
 """Objects followed through a volume as messages: key planes there, plane by plane back. Torch-free.
 
 The host pulls planes as it pulls the levels of a picture: the number of the level is the plane's.
+Those after the last plane are of what nobody may have on it, white where that is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from napari_coseg.imaging.source import ImageSource
-from napari_coseg.imaging.volume_pictures import VolumePictures
 from napari_coseg.inference.key_planes import How, KeyPlane, PlaneMask
 from napari_coseg.types import Mask, Prompt
 from napari_coseg.worker.prompting import MaskPlace, PromptBody, pack_masks, place_of, unpack_masks
@@ -24,9 +24,35 @@ from napari_coseg.worker.requests import Length, LoadRequest, RequestBody, check
 #: Most planes of a volume, most key planes of one request.
 MOST_PLANES, MOST_KEYS = 1 << 16, 4096
 
+#: Given a plane, returns the pixels that no object may have, (rows, columns). Called in any thread.
+Taken = Callable[[int], npt.NDArray[np.bool_]]
+
 _Label = Annotated[int, Field(ge=1, lt=1 << 31)]
 _Plane = Annotated[int, Field(ge=0, lt=MOST_PLANES)]
 _Distance = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Pictures(Protocol):
+    """What is needed of a `napari_coseg.imaging.volume_pictures.VolumePictures`."""
+
+    @property
+    def count(self) -> int:
+        """How many pictures there are."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of each."""
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distances in mm of pictures, rows, columns."""
+
+    @property
+    def axis(self) -> int:
+        """The volume's axis along which they follow each other."""
+
+    def picture(self, plane: int) -> ImageSource:
+        """Return one of them, to be read in any thread."""
 
 
 class KeyBody(PromptBody):
@@ -73,6 +99,9 @@ class PropagateRequest(LoadRequest):
         Objects that are not named go as far as they reach.
     hint : float or None
         Length in pixels of an object that is clicked on.
+    guarded : bool
+        Whether there are pixels that no object may have: picture `planes` shows those of the first
+        plane, and so on.
     """
 
     planes: Annotated[int, Field(ge=1, le=MOST_PLANES)]
@@ -83,6 +112,7 @@ class PropagateRequest(LoadRequest):
     keys: Annotated[tuple[KeyBody, ...], Field(min_length=1, max_length=MOST_KEYS)]
     reach: Annotated[tuple[ReachBody, ...], Field(max_length=MOST_KEYS)] = ()
     hint: _Distance | None = None
+    guarded: bool = False
 
     @model_validator(mode="after")
     def _sendable(self) -> PropagateRequest:
@@ -98,14 +128,17 @@ class StackSource(ImageSource):
 
     Parameters
     ----------
-    pictures : VolumePictures
+    pictures : Pictures
     plane : int
         Which one this is; the others are its `levels`.
+    taken : callable, optional
+        See `Taken`; those pictures follow on the planes.
     """
 
-    def __init__(self, pictures: VolumePictures, plane: int = 0) -> None:
+    def __init__(self, pictures: Pictures, plane: int = 0, taken: Taken | None = None) -> None:
         self._pictures = pictures
         self._plane = plane
+        self._taken = taken
         self.name = f"plane {plane}"
         self.mpp = None
 
@@ -116,19 +149,43 @@ class StackSource(ImageSource):
 
     @cached_property
     def _planes(self) -> tuple[ImageSource, ...]:
-        return tuple(StackSource(self._pictures, plane) for plane in range(self._pictures.count))
+        planes = range(self._pictures.count)
+        shown = tuple(StackSource(self._pictures, plane) for plane in planes)
+        if self._taken is None:
+            return shown
+        return (*shown, *(_TakenSource(self._taken, self.shape, plane) for plane in planes))
 
     @property
     def levels(self) -> tuple[ImageSource, ...]:
-        """All planes."""
+        """All planes, and what is taken on each."""
         return self._planes
 
     def _read(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[np.uint8]:
         return self._pictures.picture(self._plane).read(row0, column0, row1, column1)
 
 
+class _TakenSource(ImageSource):
+    """What nobody may have on a plane, in white."""
+
+    def __init__(self, taken: Taken, shape: tuple[int, int], plane: int) -> None:
+        self._taken = taken
+        self._shape = shape
+        self._plane = plane
+        self.name = f"what is taken on plane {plane}"
+        self.mpp = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._shape
+
+    def _read(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[np.uint8]:
+        bits = self._taken(self._plane)[row0:row1, column0:column1]
+        return np.repeat(np.where(bits, np.uint8(255), np.uint8(0))[..., None], 3, axis=2)
+
+
 def propagate_body(
-    pictures: VolumePictures,
+    pictures: Pictures,
     keys: Sequence[KeyPlane],
     reach: Mapping[int, tuple[int, int]] | None = None,
     **more: Any,

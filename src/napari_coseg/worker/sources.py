@@ -91,6 +91,10 @@ class PulledPictures:
         """Return a plane."""
         return ArraySource(self._job.pull(0, 0, *self.shape, plane), name=f"plane {plane}")
 
+    def taken(self, plane: int) -> npt.NDArray[np.bool_]:
+        """Return the pixels of a plane that no object may have, where there are such."""
+        return self._job.pull(0, 0, *self.shape, self.count + plane)[..., 0] > 0
+
 
 class SentCanvas:
     """A label image of which the client is sent every window that is written.
