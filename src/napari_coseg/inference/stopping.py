@@ -88,10 +88,14 @@ class Look:
         return cls(inside, float(np.median(grey[rows[there], columns[there]])))
 
     def part_alike(self, grey: npt.NDArray[np.uint8], mask: Mask) -> float:
-        """Return which part of a mask on another plane looks like the object; 1 if unclear."""
+        """Return which part of a mask on another plane looks like the object; 1 if unclear.
+
+        What is enclosed by it counts: a tooth has a pulp.
+        """
         if abs(self.inside - self.around) < _APART or not mask.area:
             return 1.0
-        return float(self._alike(grey[mask.window])[mask.bits].mean())
+        bits = ndimage.binary_fill_holes(mask.bits & self._alike(grey[mask.window]))
+        return float(bits[mask.bits].mean())
 
     def trimmed(self, grey: npt.NDArray[np.uint8], mask: Mask, before: Mask) -> Mask:
         """Return what of a mask looks like the object, holes filled, and hangs on it before."""
