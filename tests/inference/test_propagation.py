@@ -12,7 +12,7 @@ from napari_coseg.imaging.volume_pictures import VolumePictures
 from napari_coseg.inference.key_planes import KeyPlane, PlaneMask, following_planes
 from napari_coseg.inference.prompted import PromptedMask, Prompter
 from napari_coseg.inference.propagation import WalkSettings, propagate
-from napari_coseg.inference.stopping import StopSettings
+from napari_coseg.inference.stopping import Look, StopSettings
 from napari_coseg.inference.stream import Cancelled
 from napari_coseg.models.syncsam.encoder import Encoding
 from napari_coseg.models.syncsam.prompts import PromptBatch
@@ -192,6 +192,19 @@ def test_what_is_as_bright_as_the_surroundings_is_no_longer_the_object() -> None
     found = list(propagate(prompter, pictures(truth), keys, settings=settings))
     ends = sorted((one.plane, one.fault) for one in found if one.how == "ended")
     assert ends == [(7, "unlike"), (31, "unlike")]
+
+
+def test_what_an_object_encloses_is_no_sign_of_another_one() -> None:
+    grey = np.full((24, 24), 60, np.uint8)
+    grey[4:20, 4:20] = 200
+    look = Look.of(grey, Mask.of(np.ones((16, 16), bool), (4, 4)))
+    # A third of the tooth is pulp, as dark as what is round it.
+    grey[7:17, 7:17] = 60
+    whole = Mask.of(np.ones((16, 16), bool), (4, 4))
+    assert look.part_alike(grey, whole) == 1.0
+    # What is dark and lies at its side is not enclosed.
+    wider = Mask.of(np.ones((16, 20), bool), (4, 4))
+    assert look.part_alike(grey, wider) == pytest.approx(0.8)
 
 
 def test_only_what_is_reached_for_is_done_and_what_is_taken_stays(prompter: Prompter) -> None:
