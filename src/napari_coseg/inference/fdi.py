@@ -42,7 +42,7 @@ _OFF = 4.5
 #: Teeth of a jaw.
 _PLACES = 16
 #: mm² of a crown from above: what is smaller is a piece, and has no place in a row.
-_CROWN = 10.0
+_PIECE = 10.0
 
 
 def propose_fdi(
@@ -186,7 +186,7 @@ def _number(crowns: Float, arch: _Arch, upper: bool) -> tuple[Int64, Float]:
     along, outwards, heading = arch.coordinates(crowns[:, :2])
     breadth, depth = _sides(crowns[:, 2:], heading)
     order = np.argsort(along, kind="stable")
-    whole = breadth * depth >= _CROWN
+    whole = breadth * depth >= _PIECE
     on_arch = order[(np.abs(outwards[order]) <= _OFF) & whole[order]]
     if len(on_arch) > _PLACES:
         # More than a jaw has places for: the smallest are pieces of something.
