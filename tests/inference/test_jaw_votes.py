@@ -72,6 +72,20 @@ def test_pieces_do_not_take_the_numbers_of_a_jaw(mouth: SyntheticCbct) -> None:
     assert same.mean() > 0.8
 
 
+def test_a_sliver_of_a_tooth_takes_no_place_in_its_row(mouth: SyntheticCbct) -> None:
+    before = propose_fdi(mouth.instances, mouth.regions, mouth.grid, 1, 2).set_index("label")
+    instances = mouth.instances.copy()
+    last = int(instances.max())
+    # One side of a lateral incisor, from its edge to its root.
+    tooth = int(before.index[before["fdi"] == 22][0])
+    columns = np.nonzero(instances == tooth)[2]
+    inside = instances == tooth
+    inside[..., int(np.quantile(columns, 0.12)) :] = False
+    instances[inside] = last + 1
+    found = propose_fdi(instances, mouth.regions, mouth.grid, 1, 2).set_index("label")
+    assert (found.loc[before.index, "fdi"] == before["fdi"]).all()
+
+
 def test_the_way_the_planes_run_does_not_matter(mouth: SyntheticCbct) -> None:
     straight = propose_fdi(mouth.instances, mouth.regions, mouth.grid, 1, 2)
     # Sagittal planes from left to right, and rows from foot to head.

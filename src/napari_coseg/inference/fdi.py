@@ -43,6 +43,8 @@ _OFF = 4.5
 _PLACES = 16
 #: mm² of a crown from above: what is smaller is a piece, and has no place in a row.
 _PIECE = 10.0
+#: And so is what has less than this part of the volume of the jaw's teeth, by the median.
+_SLIVER = 0.2
 
 
 def propose_fdi(
@@ -82,10 +84,13 @@ def propose_fdi(
 
 
 def _crowns(instances: Int32, grid: VolumeGrid, table: pd.DataFrame) -> Float:
-    """Middle of each crown (left, back in mm) and its second moments there: (teeth, 5)."""
+    """Middle of each crown (left, back in mm), its second moments there, the tooth's volume.
+
+    (teeth, 6); voxels.
+    """
     steps = np.array(grid.direction) * np.array(grid.spacing)[:, None]
     boxes = ndimage.find_objects(instances)
-    found = np.zeros((len(table), 5))
+    found = np.zeros((len(table), 6))
     for row, (label, jaw) in enumerate(zip(table["label"], table["jaw"], strict=True)):
         box = boxes[label - 1]
         inside = np.stack(np.nonzero(instances[box] == label), 1) + [s.start for s in box]
@@ -94,7 +99,8 @@ def _crowns(instances: Int32, grid: VolumeGrid, table: pd.DataFrame) -> Float:
         part = place[height <= height.min() + _CROWN, :2]
         off = part - part.mean(0)
         found[row, :2] = part.mean(0)
-        found[row, 2:] = (off[:, 0] ** 2).mean(), (off[:, 1] ** 2).mean(), off.prod(1).mean()
+        found[row, 2:5] = (off[:, 0] ** 2).mean(), (off[:, 1] ** 2).mean(), off.prod(1).mean()
+        found[row, 5] = len(inside)
     return found
 
 
@@ -184,9 +190,10 @@ def _fit(angle: Float, radius: Float, typical: Float) -> tuple[Float, float]:
 def _number(crowns: Float, arch: _Arch, upper: bool) -> tuple[Int64, Float]:
     """FDI number and confidence of each tooth of a jaw."""
     along, outwards, heading = arch.coordinates(crowns[:, :2])
-    breadth, depth = _sides(crowns[:, 2:], heading)
+    breadth, depth = _sides(crowns[:, 2:5], heading)
     order = np.argsort(along, kind="stable")
-    whole = breadth * depth >= _PIECE
+    volume = crowns[:, 5]
+    whole = (breadth * depth >= _PIECE) & (volume >= _SLIVER * np.median(volume))
     on_arch = order[(np.abs(outwards[order]) <= _OFF) & whole[order]]
     if len(on_arch) > _PLACES:
         # More than a jaw has places for: the smallest are pieces of something.
