@@ -80,7 +80,7 @@ def test_a_sliver_of_a_tooth_takes_no_place_in_its_row(mouth: SyntheticCbct) -> 
     tooth = int(before.index[before["fdi"] == 22][0])
     columns = np.nonzero(instances == tooth)[2]
     inside = instances == tooth
-    inside[..., int(np.quantile(columns, 0.12)) :] = False
+    inside[..., int(np.quantile(columns, 0.2)) :] = False
     instances[inside] = last + 1
     found = propose_fdi(instances, mouth.regions, mouth.grid, 1, 2).set_index("label")
     assert (found.loc[before.index, "fdi"] == before["fdi"]).all()

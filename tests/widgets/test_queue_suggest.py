@@ -14,6 +14,7 @@ from PIL import Image
 from napari_coseg.annotation.stored_labels import read_stored
 from napari_coseg.imaging.volume_writing import write_volume
 from napari_coseg.types import CosegError
+from napari_coseg.widgets.prompt_target import Target
 from napari_coseg.widgets.queue_dock import QueueDock
 from napari_coseg.widgets.session import Session
 from tests.layers.test_results import result
@@ -101,8 +102,10 @@ def test_the_next_case_begins_with_what_was_found(
     assert layer.features["class_name"].tolist() == ["tooth", "tooth"]
     regions = next(la for la in viewer.layers if la.name == "b regions")
     np.testing.assert_array_equal(regions.data, expected.regions)
-    target = dock.desk._labels.objects.target  # type: ignore[union-attr]
-    assert target is not None
+    labels = dock.desk._labels
+    assert labels is not None
+    target = labels._kept["instances"]
+    assert isinstance(target, Target)
     assert target.case.undo_name == "Suggestion: 2 objects"
     target.undo()
     assert not layer.data.any()
