@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,21 @@ import pytest
 import torch._dynamo  # noqa: F401
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_collection() -> None:
+    """Let collections of garbage pass over what is there for good.
+
+    napari collects after every layer that goes, and torch alone is a million objects.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Let everything be collected at the end: some libraries tell of what is not."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
