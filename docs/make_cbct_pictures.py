@@ -74,8 +74,10 @@ class CbctPhotographer(Photographer):
         for layer in others:
             layer.visible = True
 
-    def follow(self, truth: SyntheticCbct) -> None:
-        """Take a tooth away, box it on one plane, and have it followed."""
+    def follow(self, made: SyntheticCbct) -> None:
+        """Box a tooth on one plane, and have it followed."""
+        # A series of DICOM goes from foot to head, a generated volume the other way.
+        truth = made.instances[::-1]
         dock = self.open("Prompt")
         image = self.viewer.layers[0]
         self.viewer.layers.selection.active = image
@@ -83,14 +85,14 @@ class CbctPhotographer(Photographer):
             layer.visible = False
         self.wait(PATIENCE, lambda: dock.desk.place.identity is not None)
         dock.asker.load().result(PATIENCE)
-        sizes = np.bincount(truth.instances.ravel())
+        sizes = np.bincount(truth.ravel())
         sizes[0] = 0
         label = int(sizes.argmax())
-        place = ndimage.find_objects(truth.instances)[label - 1]
+        place = ndimage.find_objects(truth)[label - 1]
         plane = (place[0].start + place[0].stop) // 2
         self.viewer.dims.set_current_step(0, plane)
         self.settle()
-        rows, columns = np.nonzero(truth.instances[plane] == label)
+        rows, columns = np.nonzero(truth[plane] == label)
         camera = self.viewer.scene.camera
         camera.zoom *= 2.5
         camera.center = tuple(
