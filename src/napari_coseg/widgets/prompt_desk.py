@@ -409,7 +409,7 @@ class Desk(QObject):
                 where = f", {self.place.journal().reason}"
         count = len(self.target.case.objects)
         state = "Saved" if saved else "Saving …"
-        self.form.saved.setText(f"{count:,} objects · {state}{where}")
+        self.form.saved.setText(f"{_counted(count)} · {state}{where}")
         self.form.saved.setToolTip(str(self.target.path))
 
     def _on_trouble(self, sentence: str | None) -> None:
