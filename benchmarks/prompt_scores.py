@@ -31,7 +31,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from napari_coseg.datasets.folder import FolderItem
+from napari_coseg.datasets.labelled import Item
 from napari_coseg.imaging.source import ArraySource
 from napari_coseg.inference.prompted import PromptedMask, Prompter
 from napari_coseg.models.syncsam.network import SyncSamNetwork
@@ -143,7 +143,7 @@ def drawn(counts: list[int], wanted: int, rng: np.random.Generator) -> list[Targ
     return sorted(chosen, key=lambda target: (target.item, target.number))
 
 
-def kind_of(one: MaskSet, item: FolderItem, number: int) -> str:
+def kind_of(one: MaskSet, item: Item, number: int) -> str:
     """What an object is, by the number of its label image among those of its item."""
     if one.dataset.spacing is not None:
         return "CT structures"

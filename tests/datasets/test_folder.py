@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.datasets.labelled import OpenOptions
 from napari_coseg.types import CosegError
 
 
@@ -106,3 +107,28 @@ def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
     (tmp_path / "dataset.toml").write_text("mpp = 1")
     with pytest.raises(CosegError, match="image"):
         FolderDataset(tmp_path)
+
+
+def test_parts_of_a_divided_set(root: Path) -> None:
+    about(root, '[parts]\ntest = ["patient2_b"]')
+    assert [item.part for item in FolderDataset(root).items] == [None, "test"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ('[parts]\nexam = ["patient2_b"]', "must be lists of names"),
+        ('[parts]\ntest = "patient2_b"', "must be lists of names"),
+        ('[parts]\ntest = ["nobody"]', "names nobody"),
+        ('[parts]\ntest = ["patient2_b"]\ntrain = ["patient2_b"]', "in two parts"),
+    ],
+)
+def test_parts_that_cannot_be(root: Path, more: str, words: str) -> None:
+    about(root, more)
+    with pytest.raises(CosegError, match=words):
+        FolderDataset(root)
+
+
+def test_a_pixel_size_that_a_person_says(root: Path) -> None:
+    dataset = FolderDataset(root, OpenOptions(mpp=0.25))
+    assert dataset.read(dataset.items[0]).mpp == 0.25

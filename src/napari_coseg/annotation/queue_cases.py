@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from napari_coseg.datasets.folder import IMAGE_SUFFIXES, LABEL_KINDS
+from napari_coseg.datasets.folder import IMAGE_SUFFIXES
+from napari_coseg.datasets.labelled import LABEL_KINDS
 from napari_coseg.imaging.dicom_headers import is_picture
 from napari_coseg.imaging.files import PART_PREFIX
 from napari_coseg.imaging.result_files import ENDINGS

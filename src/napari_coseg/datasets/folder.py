@@ -10,7 +10,6 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_coseg.datasets import nnunet
+from napari_coseg.datasets.labelled import (
+    LABEL_KINDS,
+    PARTS,
+    Format,
+    Item,
+    LabelledDataset,
+    LabelledImage,
+    OpenOptions,
+)
 from napari_coseg.datasets.volume_planes import count_planes, read_label_plane, read_plane
 from napari_coseg.imaging.labels import read_labels
 from napari_coseg.imaging.source import open_image
@@ -27,7 +35,6 @@ from napari_coseg.types import IGNORE, ClassTable, CosegError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff")
-LABEL_KINDS = ("regions", "region_instances", "instances", "classes")
 _KEYS = {
     "name",
     "description",
@@ -39,70 +46,35 @@ _KEYS = {
     "instance_classes",
     "colours",
     "group",
+    "parts",
 }
 
 
-@dataclass(frozen=True)
-class LabelledImage:
-    """One item as arrays; None where a label does not exist.
-
-    Attributes
-    ----------
-    image : ndarray of uint8, (rows, columns, 3)
-    mpp : float
-        µm per pixel, of columns.
-    regions : ndarray of uint8, (rows, columns), or None
-        Region class ids, 255 for "do not look".
-    region_instances : ndarray of int32, (rows, columns), or None
-    instances : ndarray of int32, (rows, columns), or None
-    classes : ndarray of uint8, (rows, columns), or None
-        Class of the instance at each pixel, 255 for "do not look".
-    """
-
-    image: npt.NDArray[np.uint8]
-    mpp: float
-    regions: npt.NDArray[np.uint8] | None
-    region_instances: npt.NDArray[np.int32] | None
-    instances: npt.NDArray[np.int32] | None
-    classes: npt.NDArray[np.uint8] | None
-
-
-@dataclass(frozen=True)
-class FolderItem:
-    """Where one item's files lie, and the patient or slide it belongs to.
-
-    `plane` is the index of a volume's plane; None for an image.
-    """
-
-    name: str
-    image: Path
-    labels: Mapping[str, Path]
-    group: str
-    plane: int | None = None
-
-
-class FolderDataset:
+class FolderDataset(LabelledDataset):
     """Labelled images of one folder.
 
-    Attributes
+    Where the set's description does not say how large a pixel is, `mpp` and `spacing` are those of
+    the first volume.
+
+    Parameters
     ----------
-    name : str
-    mpp : float
-        µm per pixel of every image; of volumes, of their planes. Where the data set's description
-        does not say it, that of the first volume: see `LabelledImage.mpp`.
-    spacing : tuple of float, or None
-        Of volumes: mm between planes, rows and columns, in the same way.
-    window : (float, float) or None
-        Of volumes: grey values that are shown black and white.
-    region_classes, instance_classes : ClassTable
-        What the ids in the label images mean.
-    items : tuple of FolderItem
-        In the order of their names.
+    root : Path or str
+    options : OpenOptions, optional
+        Only `mpp` is looked at.
+
+    Raises
+    ------
+    CosegError
+        If there is no description or image, or a key is wrong.
     """
 
-    def __init__(self, root: Path | str) -> None:
+    format = Format("folder", "folder data set, nnU-Net v2", "docs/formats.md")
+
+    def __init__(self, root: Path | str, options: OpenOptions | None = None) -> None:
         self.root = Path(root)
         about = _read_description(self.root)
+        if options is not None and options.mpp is not None:
+            about["mpp"] = options.mpp
         self.name = _name(about, self.root)
         self.license = str(about.get("license", "unknown"))
         where = self.root / "dataset.toml"
@@ -126,30 +98,31 @@ class FolderDataset:
         self._of_files = self._nnunet and nnunet.spacing_of_files(self.root)
         self._spacings: dict[Path, tuple[float, ...]] = {}
         self._ignored = nnunet.ignored_id(self.root) if self._nnunet else None
-        self.items = _find_items(self.root, about.get("group"), self._nnunet)
+        parts = _parts(about.get("parts", {}), where)
+        self.items = _find_items(self.root, about.get("group"), parts, self._nnunet)
+        if options is not None and options.mpp is not None and self.items[0].plane is not None:
+            raise CosegError(
+                f"{self.root} holds volumes, which say themselves how large voxels are."
+            )
 
-    @property
-    def kinds(self) -> frozenset[str]:
-        """Kinds of labels that at least one item has."""
-        return frozenset(kind for item in self.items for kind in item.labels)
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether a folder has a description of ours or of nnU-Net's."""
+        return (root / "dataset.toml").is_file() or nnunet.is_nnunet(root)
 
-    def read(self, item: FolderItem, planes: Sequence[float] | None = None) -> LabelledImage:
-        """Read an item's image and labels.
-
-        Parameters
-        ----------
-        item : FolderItem
-        planes : sequence of three floats, optional
-            For a network that sees planes of a volume beside one another: where red, green and
-            blue are taken, in mm from the item's plane. The window is the volume's automatic one
-            then, as in prediction.
+    @classmethod
+    def name_of(cls, root: Path) -> str:
+        """Return what the description calls the set, or else the folder's name.
 
         Raises
         ------
         CosegError
-            If a file cannot be read, a label's size is not its image's, a class id is not in
-            the data set's table, or planes are asked of a picture.
+            If it has no description that can be read.
         """
+        return _name(_read_description(root), root)
+
+    def read(self, item: Item, planes: Sequence[float] | None = None) -> LabelledImage:
+        """Read an item's image and labels; see `LabelledDataset.read`."""
         if planes is not None and (item.plane is None or self.spacing is None):
             raise CosegError(
                 f"{item.image} is no volume, or has no spacing in {self.root / 'dataset.toml'}, "
@@ -187,12 +160,12 @@ class FolderDataset:
             classes=as_bytes.get("classes"),
         )
 
-    def _mpp(self, item: FolderItem) -> float:
+    def _mpp(self, item: Item) -> float:
         """Pixel size of an item in µm."""
         spacing = self._spacing(item) if item.plane is not None and self._of_files else None
         return self.mpp if spacing is None else 1000 * spacing[2]
 
-    def _spacing(self, item: FolderItem) -> tuple[float, ...] | None:
+    def _spacing(self, item: Item) -> tuple[float, ...] | None:
         """Spacing in mm of an item's volume: planes, rows, columns."""
         if not self._of_files:
             return self.spacing
@@ -207,17 +180,6 @@ class FolderDataset:
                 )
             found = self._spacings[item.image] = grid.spacing
         return found
-
-
-def dataset_name(root: Path | str) -> str:
-    """Return a data set's name without a look at its images.
-
-    Raises
-    ------
-    CosegError
-        If it has no description that can be read.
-    """
-    return _name(_read_description(Path(root)), Path(root))
 
 
 def _name(about: Mapping[str, Any], root: Path) -> str:
@@ -272,7 +234,23 @@ def _named(path: Path, suffixes: tuple[str, ...]) -> str | None:
     return path.stem if path.suffix.lower() in suffixes else None
 
 
-def _find_items(root: Path, group: object, of_nnunet: bool) -> tuple[FolderItem, ...]:
+def _parts(listed: object, where: Path) -> dict[str, str]:
+    """Part of each name that the description puts into one."""
+    if not isinstance(listed, dict) or not all(
+        part in PARTS and isinstance(names, list) for part, names in listed.items()
+    ):
+        raise CosegError(f"parts in {where} must be lists of names: {', '.join(PARTS)}.")
+    found: dict[str, str] = {}
+    for part, names in listed.items():
+        for name in names:
+            if found.setdefault(str(name), part) != part:
+                raise CosegError(f"parts in {where} has {name} in two parts.")
+    return found
+
+
+def _find_items(
+    root: Path, group: object, parts: Mapping[str, str], of_nnunet: bool
+) -> tuple[Item, ...]:
     folder = root / ("imagesTr" if of_nnunet else "images")
     images = sorted(path for path in folder.glob("*") if _named(path, IMAGE_SUFFIXES) is not None)
     if not images:
@@ -301,10 +279,14 @@ def _find_items(root: Path, group: object, of_nnunet: bool) -> tuple[FolderItem,
                 name = f"{stem}-z{plane:04d}"
                 # A table may name the patient of a volume, or of single planes.
                 whole = group is None or (isinstance(group, dict) and name not in group)
-                part = _group_of(stem if whole else name, group, root)
-                items.append(FolderItem(name, path, of_volume, part, plane))
+                whose = _group_of(stem if whole else name, group, root)
+                items.append(Item(name, path, of_volume, whose, plane, parts.get(stem)))
         else:
-            items.append(FolderItem(stem, path, own, _group_of(stem, group, root)))
+            whose = _group_of(stem, group, root)
+            items.append(Item(stem, path, own, whose, part=parts.get(stem)))
+    unknown = sorted(set(parts) - set(names))
+    if unknown:
+        raise CosegError(f"parts in {root / 'dataset.toml'} names {unknown[0]}, which is no image.")
     return tuple(items)
 
 

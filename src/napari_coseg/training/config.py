@@ -14,12 +14,12 @@ from napari_coseg.inference.instances import InstanceSettings
 from napari_coseg.training.prompt_config import PromptTrainingConfig
 from napari_coseg.training.sections import (
     AboutSection,
-    FolderSection,
     LookSection,
     OptimiserSection,
     Range,
     RunSection,
     Section,
+    SourceSection,
     SplitSection,
 )
 from napari_coseg.types import ClassTable, CosegError
@@ -98,8 +98,8 @@ class ModelSection(AboutSection):
         return self
 
 
-class DataSection(FolderSection):
-    """One folder data set.
+class DataSection(SourceSection):
+    """One data set.
 
     Attributes
     ----------
@@ -195,9 +195,10 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> AnyConfig:
     for change in changes:
         _apply(raw, change)
     for section in raw.get("data", []):
-        if isinstance(section, dict) and isinstance(section.get("path"), str):
-            folder = Path(section["path"]).expanduser()
-            section["path"] = folder if folder.is_absolute() else path.parent / folder
+        for key in ("path", "mapping") if isinstance(section, dict) else ():
+            if isinstance(section.get(key), str):
+                where = Path(section[key]).expanduser()
+                section[key] = where if where.is_absolute() else path.parent / where
     return check_config(raw, str(path))
 
 

@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 import napari_coseg
-from napari_coseg.datasets.folder import dataset_name
+from napari_coseg.datasets.opening import reader_of
 from napari_coseg.models.coseg.network import CosegNetwork
 from napari_coseg.models.syncsam.network import SyncSamNetwork
 from napari_coseg.training.config import AnyConfig, TrainingConfig
 from napari_coseg.training.prompt_config import PromptTrainingConfig
+from napari_coseg.training.split import words
 from napari_coseg.training.validation import ValidationResult
 from napari_coseg.types import OKABE_ITO, ClassTable
 from napari_coseg.weights.card import ClassEntry, ModelCard
@@ -49,7 +50,9 @@ def common_facts(
         "std": model.std,
         "licence": model.licence,
         "licence_note": model.licence_note,
-        "data": tuple(dataset_name(section.path) for section in config.data),
+        "data": tuple(
+            reader_of(section.path, section.format).name_of(section.path) for section in config.data
+        ),
         "scores": scores,
         "description": model.description,
         "software": f"napari-coseg {napari_coseg.__version__}",
@@ -72,10 +75,9 @@ def card_scores(
     figures = {
         name: round(value, 4) for name, value in result.figures().items() if not math.isnan(value)
     }
-    split_section = config.split
     return {
         "step": step,
-        "validation": f"fold {split_section.fold} of {split_section.folds}, by {split_section.by}",
+        "validation": words(config.split),
         "images": images,
         "score": round(result.score, 4),
         **figures,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_coseg.datasets.folder import FolderDataset, FolderItem, LabelledImage
+from napari_coseg.datasets.labelled import Item, LabelledDataset, LabelledImage
 from napari_coseg.imaging.volumes import read_grid
 from napari_coseg.inference.volumes import LOWER, UPPER
 from napari_coseg.training.config import DataSection, ModelSection
@@ -33,21 +33,21 @@ class TrainingSet:
         The model's, see `ModelSection`.
     """
 
-    dataset: FolderDataset
-    items: tuple[FolderItem, ...]
+    dataset: LabelledDataset
+    items: tuple[Item, ...]
     weight: float
     region_ids: npt.NDArray[np.uint8]
     instance_ids: npt.NDArray[np.uint8]
     teacher: tuple[str, ...] = ("regions", "instances")
     planes: tuple[float, float, float] | None = None
 
-    def read(self, item: FolderItem) -> LabelledImage:
+    def read(self, item: Item) -> LabelledImage:
         """Read an item as the model sees it.
 
         Raises
         ------
         CosegError
-            As `FolderDataset.read` does.
+            As `LabelledDataset.read` does.
         """
         return self.dataset.read(item, self.planes)
 
@@ -58,8 +58,8 @@ class TrainingSet:
 
 
 def training_set(
-    dataset: FolderDataset,
-    items: Sequence[FolderItem],
+    dataset: LabelledDataset,
+    items: Sequence[Item],
     section: DataSection,
     model: ModelSection,
 ) -> TrainingSet:
@@ -91,7 +91,7 @@ def training_set(
     )
 
 
-def _check_axial(items: Sequence[FolderItem]) -> None:
+def _check_axial(items: Sequence[Item]) -> None:
     """Refuse volumes whose planes do not lie on each other from foot to head."""
     for path in dict.fromkeys(item.image for item in items if item.plane is not None):
         grid = read_grid(path)
@@ -143,7 +143,7 @@ class PreparedItem:
 
 def prepare_item(
     one: TrainingSet,
-    item: FolderItem,
+    item: Item,
     mpp: float,
     lowest: float,
     weights: npt.NDArray[np.float64],
@@ -153,16 +153,26 @@ def prepare_item(
     Parameters
     ----------
     one : TrainingSet
-    item : FolderItem
+    item : Item
     mpp : float
         µm per pixel of the task.
     lowest : float
         Least factor on it that a sample is drawn with.
     weights : ndarray of float64, (classes + 1,)
         Chance of an object's class to be the centre of a sample.
+
+    Raises
+    ------
+    CosegError
+        If it cannot be read, or nobody knows its pixel size.
     """
     read = one.read(item)
     own = read.mpp
+    if not own > 0:
+        raise CosegError(
+            f"Nobody knows how large a pixel of {item.name} of {one.dataset.name} is: set mpp for "
+            "this data set."
+        )
     # Much finer pixels than any sample needs would alias: shrink once, with antialiasing.
     target = max(own, mpp * lowest)
     factor = own / target

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage.measure import label as connected
 
-from napari_coseg.datasets.folder import FolderDataset, FolderItem
+from napari_coseg.datasets.labelled import Item, LabelledDataset
 from napari_coseg.training.prompt_config import MaskKind
 from napari_coseg.types import IGNORE
 
@@ -33,8 +33,8 @@ class MaskSet:
         Share of the samples.
     """
 
-    dataset: FolderDataset
-    items: tuple[FolderItem, ...]
+    dataset: LabelledDataset
+    items: tuple[Item, ...]
     masks: tuple[MaskKind, ...]
     weight: float
 
@@ -74,7 +74,7 @@ class MaskItem:
         return rows * columns * (4 + 4 * len(self.labels))
 
 
-def mask_item(one: MaskSet, item: FolderItem) -> MaskItem:
+def mask_item(one: MaskSet, item: Item) -> MaskItem:
     """Read an item and find its objects.
 
     Raises

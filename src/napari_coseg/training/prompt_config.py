@@ -9,12 +9,12 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from napari_coseg.models.syncsam.config import SyncSamConfig
 from napari_coseg.training.sections import (
     AboutSection,
-    FolderSection,
     LookSection,
     OptimiserSection,
     Range,
     RunSection,
     Section,
+    SourceSection,
     SplitSection,
 )
 
@@ -41,8 +41,8 @@ class PromptModelSection(AboutSection):
     network: SyncSamConfig = SyncSamConfig()
 
 
-class PromptDataSection(FolderSection):
-    """One folder data set.
+class PromptDataSection(SourceSection):
+    """One data set.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from napari_coseg.datasets.folder import FolderDataset, FolderItem
+from napari_coseg.datasets.labelled import Item
 from napari_coseg.models.syncsam.network import SyncSamNetwork
 from napari_coseg.training.describe import prompt_card
 from napari_coseg.training.mask_items import MaskSet
@@ -16,7 +16,8 @@ from napari_coseg.training.prompt_loss import PromptLearner
 from napari_coseg.training.prompt_samples import PromptSamples
 from napari_coseg.training.prompt_start import build_prompt_network
 from napari_coseg.training.prompt_validation import validate_prompts
-from napari_coseg.training.split import split
+from napari_coseg.training.sources import open_source
+from napari_coseg.training.split import split, words
 from napari_coseg.training.survey import look_at_all
 from napari_coseg.training.task import Done, Validation, normalised
 from napari_coseg.weights.card import ModelCard
@@ -88,19 +89,18 @@ class PromptTask:
             return None
         table = validate_prompts(network, self._held_out, self.config, OBJECTS, pictures, progress)
         chosen = table[table["prompt"].isin(["box", "1 point", "3 points"])]
-        split_section = self.config.split
         figures = {f"{row.set} {row.prompt}": float(row.dice) for row in table.itertuples()}
         score = float(chosen["dice"].mean())
         card = {
             "step": step,
-            "validation": f"fold {split_section.fold} of {split_section.folds}, in crops",
+            "validation": f"{words(self.config.split)}, in crops",
             "score": round(score, 4),
             **{name: round(value, 4) for name, value in figures.items()},
         }
         return Validation(score, figures, table, card)
 
 
-def _readable(task: tuple[MaskSet, FolderItem]) -> None:
+def _readable(task: tuple[MaskSet, Item]) -> None:
     one, item = task
     one.dataset.read(item)
 
@@ -109,8 +109,8 @@ def load_mask_sets(config: PromptTrainingConfig) -> tuple[list[MaskSet], list[Ma
     """Split each data set into what is trained on and what is held out."""
     sets, held_out = [], []
     for section in config.data:
-        dataset = FolderDataset(section.path)
-        train, held = split(dataset.items, config.split)
+        dataset, items = open_source(section)
+        train, held = split(items, config.split)
         sets.append(MaskSet(dataset, tuple(train), section.masks, section.weight))
         if section.validation and held:
             held_out.append(MaskSet(dataset, tuple(held), section.masks, section.weight))

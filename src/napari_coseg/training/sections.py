@@ -62,13 +62,24 @@ class AboutSection(Section):
         return std
 
 
-class FolderSection(Section):
-    """One folder data set.
+class SourceSection(Section):
+    """One data set.
 
     Attributes
     ----------
     path : Path
-        Folder; a relative one is looked for beside the config file.
+        Its folder or file; a relative one is looked for beside the config file.
+    format : str or None
+        Key of its format (docs/formats.md); found out where it is not given.
+    mpp : float or None
+        µm per pixel, where the set does not say it.
+    mapping : Path or None
+        A TOML file with names that differ from the published ones, for formats that take one.
+    parts : tuple of str
+        Parts of a set that its makers divided which take part. Items that belong to none always do.
+    faults : str
+        What to do about items that cannot be used: ``"stop"`` before the first step, or ``"skip"``
+        them, each one named.
     weight : float
         Share of the samples drawn from it.
     validation : bool
@@ -76,6 +87,11 @@ class FolderSection(Section):
     """
 
     path: Path
+    format: str | None = None
+    mpp: float | None = Field(default=None, gt=0)
+    mapping: Path | None = None
+    parts: tuple[Literal["train", "validation", "test"], ...] = ("train", "validation")
+    faults: Literal["stop", "skip"] = "stop"
     weight: float = Field(default=1.0, gt=0)
     validation: bool = True
 
@@ -109,9 +125,16 @@ class LookSection(Section):
 
 
 class SplitSection(Section):
-    """Which items are held out: one of `folds`, never parts of an item or of a group."""
+    """Which items are held out: one of `folds`, never parts of an item or of a group.
 
-    by: Literal["image", "group"] = "group"
+    Attributes
+    ----------
+    by : str
+        ``"group"``: patients or slides; ``"image"``; ``"published"``: the part for validation as
+        the set's makers chose it.
+    """
+
+    by: Literal["image", "group", "published"] = "group"
     folds: int = Field(default=5, ge=2)
     fold: int = Field(default=0, ge=0)
     seed: int = 0

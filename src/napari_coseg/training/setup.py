@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from napari_coseg.datasets.folder import FolderDataset, FolderItem
+from napari_coseg.datasets.labelled import Item
 from napari_coseg.training.config import AnyConfig, TrainingConfig
 from napari_coseg.training.items import TrainingSet, training_set
 from napari_coseg.training.sections import OptimiserSection
+from napari_coseg.training.sources import open_source
 from napari_coseg.training.split import split
 from napari_coseg.training.validation import HeldOut
 from napari_coseg.types import CosegError
@@ -26,8 +27,8 @@ def load_sets(config: TrainingConfig) -> tuple[list[TrainingSet], list[HeldOut]]
     """Split each data set into what is trained on and what is held out."""
     sets, held_out = [], []
     for section in config.data:
-        dataset = FolderDataset(section.path)
-        train, held = split(dataset.items, config.split)
+        dataset, items = open_source(section)
+        train, held = split(items, config.split)
         one = training_set(dataset, train, section, config.model)
         sets.append(one)
         if section.validation and held:
@@ -35,7 +36,7 @@ def load_sets(config: TrainingConfig) -> tuple[list[TrainingSet], list[HeldOut]]
     return sets, held_out
 
 
-def spread(items: Sequence[FolderItem], most: int | None) -> tuple[FolderItem, ...]:
+def spread(items: Sequence[Item], most: int | None) -> tuple[Item, ...]:
     """Choose `most` items evenly among those that there are; None chooses all."""
     if most is None or len(items) <= most:
         return tuple(items)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from napari_coseg.datasets.folder import FolderItem
+from napari_coseg.datasets.labelled import Item
 from napari_coseg.training.items import TrainingSet
 from napari_coseg.training.validation import HeldOut
 from napari_coseg.types import CosegError
@@ -42,7 +42,7 @@ def survey(
         If one cannot be read; the sentence names the file, and says how many others are faulty.
     """
 
-    def look(task: tuple[TrainingSet, FolderItem, bool]) -> npt.NDArray[np.float64]:
+    def look(task: tuple[TrainingSet, Item, bool]) -> npt.NDArray[np.float64]:
         one, item, trained = task
         return _counted(one, item, classes) * trained
 
@@ -78,12 +78,12 @@ def look_at_all(look: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
 
 def _tasks(
     sets: Sequence[TrainingSet], held_out: Sequence[HeldOut]
-) -> Iterable[tuple[TrainingSet, FolderItem, bool]]:
+) -> Iterable[tuple[TrainingSet, Item, bool]]:
     yield from ((one, item, True) for one in sets for item in one.items)
     yield from ((one.training, item, False) for one in held_out for item in one.items)
 
 
-def _counted(one: TrainingSet, item: FolderItem, classes: int) -> npt.NDArray[np.float64]:
+def _counted(one: TrainingSet, item: Item, classes: int) -> npt.NDArray[np.float64]:
     read = one.read(item)
     if read.instances is None or read.classes is None:
         return np.zeros(classes + 1)

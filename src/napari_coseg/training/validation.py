@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from napari_coseg.datasets.folder import FolderDataset, FolderItem
+from napari_coseg.datasets.labelled import Item, LabelledDataset
 from napari_coseg.imaging.overlay import overlay
 from napari_coseg.imaging.source import ArraySource
 from napari_coseg.inference.panoptic import segment_image
@@ -29,10 +29,10 @@ class HeldOut:
     """Held-out items of one data set, with the class ids of its training set."""
 
     training: TrainingSet
-    items: tuple[FolderItem, ...]
+    items: tuple[Item, ...]
 
     @property
-    def dataset(self) -> FolderDataset:
+    def dataset(self) -> LabelledDataset:
         """The data set."""
         return self.training.dataset
 
