@@ -1,0 +1,198 @@
+"""Nuclei of colon tissue in the ``.mat`` files of Lizard, which belong to images of other sets too.
+
+Lizard (Graham et al. 2021, arXiv:2108.11195) annotates nuclei of images of GlaS, CRAG and others
+under names of its own; its ``info.csv`` says which. Its script ``read_label.py`` documents the
+files: ``inst_map`` (rows, columns), 0 background; ``id`` and ``class`` (nuclei, 1), in the same
+order, which need not be that of the ids; boxes and centroids, which are not looked at. Cerberus
+(Graham et al. 2022, ``extract_patches.py``) reads its labels by the same names.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_coseg.datasets.labelled import ItemFault
+from napari_coseg.datasets.mapping_files import ClassMerging, MappingFile
+from napari_coseg.datasets.matlab import read_mat
+from napari_coseg.datasets.pixels import check_size, compact, whole_ids
+from napari_coseg.datasets.tree import files_below
+from napari_coseg.types import CosegError
+
+#: Published classes, by the dataset's README; ``Class 5: Neutrophil`` there is a slip: the paper,
+#: and whoever reads the set, has eosinophils.
+LIZARD_CLASSES = {
+    "neutrophil": (1,),
+    "epithelial": (2,),
+    "lymphocyte": (3,),
+    "plasma": (4,),
+    "eosinophil": (5,),
+    "connective": (6,),
+}
+#: What Co-Seg++ takes them for on GlaS and CRAG.
+MERGED_CLASSES = {"lympho-reticular": (1, 3, 4, 5), "epithelial": (2,), "connective": (6,)}
+#: Every published id.
+LIZARD_IDS = (1, 2, 3, 4, 5, 6)
+
+_PREFIXES = ("consep", "crag", "dpath", "glas", "pannuke", "tcga")
+
+
+@dataclass(frozen=True)
+class InfoRow:
+    """A line of ``info.csv``.
+
+    Attributes
+    ----------
+    source : str
+        Name in the set that the image is from; ``"None"`` where nobody said.
+    fold : int
+    """
+
+    source: str
+    fold: int
+
+
+def read_info(path: Path) -> dict[str, InfoRow]:
+    """Read ``info.csv``, by the images' names.
+
+    Raises
+    ------
+    CosegError
+        If it cannot be read, lacks a column, or a fold is no number.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [
+                {str(key).strip(): str(value).strip() for key, value in row.items()}
+                for row in csv.DictReader(file)
+            ]
+        return {row["Filename"]: InfoRow(row["Source"], int(row["Split"])) for row in rows}
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise CosegError(f"{path} cannot be read: {error}.") from error
+    except KeyError as error:
+        raise CosegError(
+            f"{path} has no column {error}: it must have Filename, Source and Split."
+        ) from None
+
+
+def read_nuclei(
+    path: Path, image: npt.NDArray[Any], merging: ClassMerging
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """Read nuclei and the class of each pixel's nucleus.
+
+    Parameters
+    ----------
+    path : Path
+    image : ndarray
+        What they belong to.
+    merging : ClassMerging
+
+    Returns
+    -------
+    tuple of ndarray of int32, ndarray of uint8, both (rows, columns)
+
+    Raises
+    ------
+    CosegError
+        If the file cannot be read or is of another size, or a nucleus has no class, two of them
+        or an unknown one. Classes of ids that no pixel has are not looked at.
+    """
+    found = read_mat(path, ("inst_map", "id", "class"))
+    check_size(path, found["inst_map"], image)
+    instances = whole_ids(path, found["inst_map"], "inst_map")
+    ids = whole_ids(path, found["id"], "id").ravel()
+    classes = whole_ids(path, found["class"], "class").ravel()
+    if ids.size != classes.size:
+        raise CosegError(f"{path} has {ids.size} nuclei and {classes.size} classes of nuclei.")
+    pairs = np.unique(np.stack([ids, classes], 1), axis=0)
+    listed = pairs[:, 0]
+    twice = listed[1:][listed[1:] == listed[:-1]]
+    if twice.size:
+        raise CosegError(f"{path} has two classes for the nucleus {twice[0]}.")
+    drawn, places = compact(instances)
+    without = np.setdiff1d(drawn[drawn > 0], listed)
+    if without.size:
+        raise CosegError(f"{path} has no class for the nucleus {without[0]}.")
+    own = np.zeros(drawn.size, np.int32)
+    own[drawn > 0] = pairs[np.searchsorted(listed, drawn[drawn > 0]), 1]
+    unclassed = drawn[(drawn > 0) & (own == 0)]
+    if unclassed.size:
+        raise CosegError(f"{path} has the class 0 for the nucleus {unclassed[0]}.")
+    return instances, merging.apply(own, path)[places]
+
+
+def find_nuclei(
+    root: Path, mapping: MappingFile, prefix: str, names: Collection[str]
+) -> tuple[dict[str, Path], list[ItemFault]]:
+    """Find the nuclei published for a set's images.
+
+    They lie in the folder that the mapping's key ``nuclei`` names, or else in ``ROOT/nuclei``:
+    Lizard's labels with their ``info.csv`` (``crag_1.mat``), or files of the images' own names
+    (``train_1.mat``), or both.
+
+    Parameters
+    ----------
+    root : Path
+        The set's folder.
+    mapping : MappingFile
+    prefix : str
+        What Lizard calls the set.
+    names : collection of str
+        Its images.
+
+    Returns
+    -------
+    tuple of dict of str to Path, list of ItemFault
+        File of each image that has one; files that belong to no image.
+
+    Raises
+    ------
+    CosegError
+        If the mapping's folder or an ``info.csv`` cannot be read.
+    """
+    folder = mapping.folder("nuclei") or root / "nuclei"
+    if not folder.is_dir():
+        return {}, []
+    files, faults = files_below(folder, (".mat",))
+    sources = _sources(folder)
+    found: dict[str, Path] = {}
+    for path in files:
+        stem = path.stem
+        of_lizard = stem.partition("_")[0] in _PREFIXES
+        if of_lizard and not stem.startswith(f"{prefix}_"):
+            # Another set's, which Lizard has in the same folder.
+            continue
+        name = sources.get(stem) if of_lizard else stem
+        if name is None:
+            sentence = (
+                f"{path} does not say whose nuclei it has: put Lizard's info.csv beside the labels,"
+                " where this file is a line."
+            )
+            faults.append(ItemFault(path.name, sentence))
+        elif name not in names:
+            faults.append(ItemFault(path.name, f"{path} has nuclei of {name}, which is no image."))
+        elif name in found:
+            faults.append(
+                ItemFault(path.name, f"{path} and {found[name]} both have the nuclei of {name}.")
+            )
+        else:
+            found[name] = path
+    return found, faults
+
+
+def _sources(folder: Path) -> dict[str, str]:
+    """Image of each of Lizard's names, of the ``info.csv`` in a folder, below it or beside it."""
+    tables = [path for path in _tables(folder) if path.name.lower() == "info.csv"]
+    return {name: row.source for path in tables for name, row in read_info(path).items()}
+
+
+def _tables(folder: Path) -> Sequence[Path]:
+    below = files_below(folder, (".csv",))[0]
+    # Lizard has it beside the folder of its labels.
+    return below or [path for path in (folder.parent / "info.csv",) if path.is_file()]
