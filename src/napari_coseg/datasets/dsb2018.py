@@ -27,7 +27,7 @@ from napari_coseg.datasets.labelled import (
 )
 from napari_coseg.datasets.mapping_files import MappingFile
 from napari_coseg.datasets.pixels import read_picture, refuse_planes
-from napari_coseg.datasets.tree import files_in, folders_below, folders_in
+from napari_coseg.datasets.tree import files_in, find_folder, folders_below, folders_in
 from napari_coseg.imaging.labels import read_labels
 from napari_coseg.types import CosegError
 
@@ -70,13 +70,9 @@ class Dsb2018Dataset(LabelledDataset):
         self.license = "CC0"
         self.mpp = math.nan if options is None or options.mpp is None else options.mpp
         MappingFile.read(options, ())
-        stages = [folder for folder in folders_below(self.root, 1) if folder.name in _STAGES]
-        if not stages:
-            # A stage that was renamed.
-            stages = [self.root]
         items: dict[str, Item] = {}
         faults: list[ItemFault] = []
-        for stage in stages:
+        for stage in _stages(self.root):
             folders, wrong = folders_in(stage)
             faults += wrong
             for folder in folders:
@@ -95,7 +91,7 @@ class Dsb2018Dataset(LabelledDataset):
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Whether a folder has the first stage's training images, or is a stage with masks."""
-        if any(folder.name == "stage1_train" for folder in folders_below(root, 1)):
+        if any((folder / "stage1_train").is_dir() for folder in folders_below(root, 1)):
             return True
         inside = (folder for folder in folders_below(root, 1) if folder != root)
         return any(
@@ -125,6 +121,14 @@ class Dsb2018Dataset(LabelledDataset):
         return LabelledImage(
             image, self.mpp, instances=instances, overlap=int(np.count_nonzero(overlap))
         )
+
+
+def _stages(root: Path) -> list[Path]:
+    """Folders of the stages in a folder or in one of its own; else it is one, renamed perhaps."""
+    above = find_folder(root, lambda folder: any((folder / s).is_dir() for s in _STAGES), 1)
+    if above is None:
+        return [root]
+    return [above / stage for stage in _STAGES if (above / stage).is_dir()]
 
 
 def _item(folder: Path, stage: str) -> Item | ItemFault:

@@ -68,7 +68,7 @@ def read_mat(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
             if missing:
                 raise CosegError(
                     f"{path} has no variable {missing[0]!r} (it has {', '.join(shapes) or 'none'})"
-                    ": it is not a label of this set, is of another version of it, or ends too early."
+                    ": it is no label of this set, is of another version of it, or ends too early."
                 )
             for name in names:
                 if math.prod(shapes[name]) > MAX_WHOLE_PIXELS:
