@@ -80,8 +80,8 @@ def test_info(tmp_path: Path) -> None:
     assert (read_info(path)["glas_1"].source, read_info(path)["glas_1"].fold) == ("train_2", 3)
     for text, said in (
         ("Filename,Split\na,1\n", "no column 'Source'"),
-        ("Filename,Source,Split\na,b,c\n", "cannot be read"),
-        ("Filename,Source,Split\na,b\n", "cannot be read"),
+        ("Filename,Source,Split\na,b,c\n", "fold 'c' of a"),
+        ("Filename,Source,Split\na,b\n", "a row of 2 values: a, b"),
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(CosegError, match=said):

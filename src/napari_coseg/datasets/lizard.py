@@ -31,7 +31,7 @@ from napari_coseg.datasets.nucleus_labels import (
     read_nuclei,
 )
 from napari_coseg.datasets.pixels import read_picture, refuse_planes
-from napari_coseg.datasets.tree import files_below, folders_below
+from napari_coseg.datasets.tree import files_below, folders_below, in_order
 from napari_coseg.types import CosegError
 
 #: Nominal µm per pixel at 20x.
@@ -121,7 +121,7 @@ def _find_items(
             "unpack its three archives there."
         )
     items = []
-    for name in sorted(images.keys() | labels.keys() | info.keys(), key=_in_order):
+    for name in sorted(images.keys() | labels.keys() | info.keys(), key=in_order):
         fault = _fault_of(name, images, labels, info, parts)
         if fault is not None:
             faults.append(ItemFault(name, fault))
@@ -164,9 +164,3 @@ def _group(name: str, row: InfoRow | None) -> str:
     if row is not None and name.startswith("dpath_") and _CUT.search(row.source):
         return _CUT.sub("", row.source)
     return name
-
-
-def _in_order(name: str) -> tuple[str, int, str]:
-    """Key that puts NAME_2 before NAME_10."""
-    stem, _, number = name.rpartition("_")
-    return (stem, int(number), name) if number.isdecimal() else (name, 0, name)

@@ -9,7 +9,6 @@ order, which need not be that of the ids; boxes and centroids, which are not loo
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from napari_coseg.datasets.labelled import ItemFault
 from napari_coseg.datasets.mapping_files import ClassMerging, MappingFile
 from napari_coseg.datasets.matlab import read_mat
 from napari_coseg.datasets.pixels import check_size, compact, whole_ids
+from napari_coseg.datasets.published_tables import read_rows
 from napari_coseg.datasets.tree import files_below
 from napari_coseg.types import CosegError
 
@@ -66,19 +66,14 @@ def read_info(path: Path) -> dict[str, InfoRow]:
     CosegError
         If it cannot be read, lacks a column, or a fold is no number.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [
-                {str(key).strip(): str(value).strip() for key, value in row.items()}
-                for row in csv.DictReader(file)
-            ]
-        return {row["Filename"]: InfoRow(row["Source"], int(row["Split"])) for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise CosegError(f"{path} cannot be read: {error}.") from error
-    except KeyError as error:
+    rows = read_rows(path, ("Filename", "Source", "Split"))
+    wrong = [row for row in rows if not row["Split"].isdecimal()]
+    if wrong:
         raise CosegError(
-            f"{path} has no column {error}: it must have Filename, Source and Split."
-        ) from None
+            f"{path} has the fold {wrong[0]['Split']!r} of {wrong[0]['Filename']}, and folds are "
+            "numbers."
+        )
+    return {row["Filename"]: InfoRow(row["Source"], int(row["Split"])) for row in rows}
 
 
 def read_nuclei(

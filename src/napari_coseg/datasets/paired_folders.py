@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_coseg.datasets.labelled import ItemFault
-from napari_coseg.datasets.tree import files_in
+from napari_coseg.datasets.tree import files_in, in_order
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,3 @@ def find_pairs(
                 continue
             faults.append(ItemFault(stem, sentence))
     return list(pairs.values()), faults
-
-
-def in_order(name: str) -> tuple[str | int, ...]:
-    """Key that puts ``train_2`` before ``train_10``."""
-    # Text and numbers take turns, so that keys can be compared.
-    return tuple(int(one) if one.isdecimal() else one for one in re.split(r"([0-9]+)", name))

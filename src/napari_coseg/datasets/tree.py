@@ -7,6 +7,7 @@ followed; one that leads back to a folder above it, or nowhere, is named.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from napari_coseg.datasets.labelled import ItemFault
 
 # How many folders of a level are looked into: a set has few, a disk has many.
 _MANY = 64
+_NUMBER = re.compile(r"([0-9]+)")
 
 
 def files_in(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[ItemFault]]:
@@ -106,6 +108,12 @@ def folders_below(root: Path, depth: int = 2) -> Iterator[Path]:
         yield from level
         if below < depth:
             level = [inner for folder in level for inner in folders_in(folder)[0]][:_MANY]
+
+
+def in_order(name: str) -> tuple[str | int, ...]:
+    """Key that puts ``train_2`` before ``train_10``."""
+    # Text and numbers take turns, so that keys can be compared.
+    return tuple(int(part) if at % 2 else part for at, part in enumerate(_NUMBER.split(name)))
 
 
 def _entries(folder: Path) -> tuple[list[os.DirEntry[str]], list[ItemFault]]:
