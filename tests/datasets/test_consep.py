@@ -61,10 +61,10 @@ def test_pixels_and_four_classes(root: Path) -> None:
 
 
 def test_seven_types_by_a_mapping_file(root: Path, tmp_path: Path) -> None:
-    table = "".join(f'"{name}" = {list(ids)}\n' for name, ids in CONSEP_TYPES.items())
-    (tmp_path / "seven.toml").write_text(f"[classes]\n{table}", encoding="utf-8")
+    table = "".join(f'"{name}" = "{name}"\n' for name in CONSEP_TYPES.values())
+    (tmp_path / "seven.toml").write_text(f"[instances]\n{table}", encoding="utf-8")
     dataset = ConsepDataset(root, OpenOptions(mapping=tmp_path / "seven.toml"))
-    assert dataset.instance_classes.names == tuple(CONSEP_TYPES)
+    assert dataset.instance_classes.names == tuple(CONSEP_TYPES.values())
     assert (dataset.read(dataset.items[0]).classes == objects(7)).all()
 
 
@@ -80,6 +80,18 @@ def test_a_nucleus_has_one_type_that_of_most_of_its_pixels(root: Path) -> None:
     read = dataset.read(dataset.items[0])
     assert set(read.classes[labels == 1]) == {1}
     assert set(read.classes[labels == 70_000]) == {2}
+
+
+def test_types_that_are_left_out(root: Path, tmp_path: Path) -> None:
+    table = dict.fromkeys(CONSEP_TYPES.values(), "nucleus")
+    table |= {"other": "background", "muscle": "ignore"}
+    text = "".join(f'"{name}" = "{own}"\n' for name, own in table.items())
+    (tmp_path / "map.toml").write_text(f"[instances]\n{text}", encoding="utf-8")
+    dataset = ConsepDataset(root, OpenOptions(mapping=tmp_path / "map.toml"))
+    read = dataset.read(dataset.items[0])
+    assert set(np.unique(read.instances)) == {0, 2, 3, 4, 5, 6, 7}
+    assert set(read.classes[objects(7) == 6]) == {255}
+    assert set(read.classes[objects(7) == 2]) == {1}
 
 
 @pytest.mark.parametrize(

@@ -92,15 +92,17 @@ def test_nuclei_of_lizard_by_its_table(root: Path) -> None:
 
 
 def test_nuclei_of_a_mapping_file_with_all_classes(root: Path, tmp_path: Path) -> None:
-    nuclei_mat(tmp_path / "核" / "train_1.mat", objects(2), {1: 5, 2: 6})
+    nuclei_mat(tmp_path / "核" / "train_1.mat", objects(3), {1: 5, 2: 6, 3: 2})
     (tmp_path / "map.toml").write_text(
-        'nuclei = "核"\nignored = [6]\n[classes]\na = [1]\nb = [2]\nc = [3]\nd = [4]\ne = [5]',
+        'nuclei = "核"\n[instances]\nneutrophil = "n"\nlymphocyte = "l"\nplasma = "p"\n'
+        'eosinophil = "e"\nepithelial = "background"\nconnective = "ignore"\n',
         encoding="utf-8",
     )
     dataset = GlasDataset(root, OpenOptions(mapping=tmp_path / "map.toml"))
     read = dataset.read(next(item for item in dataset.items if item.name == "train_1"))
-    assert dataset.instance_classes.names == ("a", "b", "c", "d", "e")
-    assert set(np.unique(read.classes)) == {0, 5, 255}
+    assert dataset.instance_classes.names == ("n", "l", "p", "e")
+    assert set(np.unique(read.classes)) == {0, 4, 255}
+    assert set(np.unique(read.instances)) == {0, 1, 2}
 
 
 def test_nuclei_of_no_image_are_named(root: Path) -> None:

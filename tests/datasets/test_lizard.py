@@ -10,6 +10,7 @@ import pytest
 
 from napari_coseg.datasets.labelled import OpenOptions
 from napari_coseg.datasets.lizard import LizardDataset
+from napari_coseg.datasets.nucleus_labels import MERGED_CLASSES
 from napari_coseg.datasets.opening import reader_of
 from napari_coseg.types import CosegError
 from tests.datasets.published_sets import nuclei_mat, objects, picture, save, write_lizard
@@ -55,8 +56,9 @@ def test_pixels_and_six_classes(root: Path) -> None:
 
 def test_classes_and_folds_of_a_mapping_file(root: Path, tmp_path: Path) -> None:
     (tmp_path / "map.toml").write_text(
-        "[classes]\nlympho-reticular = [1, 3, 4, 5]\nepithelial = [2]\nconnective = [6]\n"
-        "[parts]\ntrain = [2, 3]\nvalidation = [1]\n",
+        "[instances]\n"
+        + "".join(f'{name} = "{own}"\n' for name, own in MERGED_CLASSES.items())
+        + "[parts]\ntrain = [2, 3]\nvalidation = [1]\n",
         encoding="utf-8",
     )
     dataset = LizardDataset(root, OpenOptions(mapping=tmp_path / "map.toml"))

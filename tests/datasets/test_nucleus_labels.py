@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_coseg.datasets.mapping_files import ClassMerging
 from napari_coseg.datasets.nucleus_labels import LIZARD_CLASSES, read_info, read_nuclei
+from napari_coseg.datasets.published_classes import PublishedClasses, same
 from napari_coseg.types import CosegError
 from tests.datasets.published_sets import nuclei_mat, objects, picture, save_mat
 
-ALL = ClassMerging.of(LIZARD_CLASSES)
+ALL = PublishedClasses.of(LIZARD_CLASSES, same(LIZARD_CLASSES), {})
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -29,6 +29,16 @@ def test_ids_beyond_16_bits_and_out_of_order(tmp_path: Path) -> None:
     for number in (1, 2, 70_000):
         assert set(found[labels == number]) == {classes[number]}
     assert (found[labels == 0] == 0).all()
+
+
+def test_a_class_that_is_taken_for_background_has_no_nuclei(tmp_path: Path) -> None:
+    table = same(LIZARD_CLASSES) | {"plasma": "background", "connective": "ignore"}
+    published = PublishedClasses.of(LIZARD_CLASSES, same(LIZARD_CLASSES), {"instances": table})
+    path = nuclei_mat(tmp_path / "a.mat", objects(3), {1: 1, 2: 4, 3: 6})
+    instances, found = read_nuclei(path, picture(0), published)
+    assert set(np.unique(instances)) == {0, 1, 3}
+    assert set(found[objects(3) == 2]) == {0}
+    assert set(found[objects(3) == 3]) == {255}
 
 
 def test_a_picture_without_nuclei(tmp_path: Path) -> None:

@@ -110,14 +110,17 @@ def test_one_patch_is_read_at_a_time(root: Path) -> None:
 
 def test_other_splits_by_a_mapping_file(root: Path, tmp_path: Path) -> None:
     (tmp_path / "map.toml").write_text(
-        "[parts]\ntrain = [2]\nvalidation = [1]\n[classes]\n"
-        "neoplastic = [1]\nother = [2, 3, 4, 5]\n",
+        "[parts]\ntrain = [2]\nvalidation = [1]\n[instances]\n"
+        'neoplastic = "tumour"\ninflammatory = "other"\nconnective = "other"\n'
+        'dead = "background"\nepithelial = "background"\n',
         encoding="utf-8",
     )
     dataset = PannukeDataset(root, OpenOptions(mapping=tmp_path / "map.toml"))
     assert [item.part for item in dataset.items] == ["validation"] * 3 + ["train"] * 3
     assert [fault.name for fault in dataset.faults] == ["fold3"]
-    assert set(np.unique(dataset.read(dataset.items[0]).classes)) == {0, 1, 2}
+    read = dataset.read(dataset.items[0])
+    assert set(np.unique(read.classes)) == {0, 1, 2}
+    assert set(np.unique(read.instances)) == {0, 1, 2, 3, 4}
 
 
 def test_folds_that_are_not_whole_are_named(root: Path) -> None:

@@ -76,7 +76,7 @@ def test_planes_are_refused(root: Path) -> None:
 
 def test_an_unknown_key_of_a_mapping_file_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "map.toml").write_text("colour = 1", encoding="utf-8")
-    with pytest.raises(CosegError, match="unknown keys: colour"):
+    with pytest.raises(CosegError, match="unknown key colour"):
         open_dataset(root, options=OpenOptions(mapping=tmp_path / "map.toml"))
 
 

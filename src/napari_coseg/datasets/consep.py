@@ -25,7 +25,7 @@ from napari_coseg.datasets.labelled import (
     LabelledImage,
     OpenOptions,
 )
-from napari_coseg.datasets.mapping_files import MappingFile
+from napari_coseg.datasets.mapping import read_mapping
 from napari_coseg.datasets.matlab import read_mat
 from napari_coseg.datasets.paired_folders import find_pairs, named_folder
 from napari_coseg.datasets.pixels import (
@@ -34,7 +34,9 @@ from napari_coseg.datasets.pixels import (
     read_picture,
     refuse_planes,
     whole_ids,
+    without_background,
 )
+from napari_coseg.datasets.published_classes import TABLE, PublishedClasses
 from napari_coseg.datasets.tree import find_folder
 from napari_coseg.types import CosegError
 
@@ -42,20 +44,23 @@ from napari_coseg.types import CosegError
 MPP = 0.25
 #: The seven published types.
 CONSEP_TYPES = {
-    "other": (1,),
-    "inflammatory": (2,),
-    "healthy epithelial": (3,),
-    "dysplastic/malignant epithelial": (4,),
-    "fibroblast": (5,),
-    "muscle": (6,),
-    "endothelial": (7,),
+    1: "other",
+    2: "inflammatory",
+    3: "healthy epithelial",
+    4: "dysplastic/malignant epithelial",
+    5: "fibroblast",
+    6: "muscle",
+    7: "endothelial",
 }
 #: What HoVer-Net, and whoever compares with it, takes them for.
 CONSEP_CLASSES = {
-    "miscellaneous": (1,),
-    "inflammatory": (2,),
-    "epithelial": (3, 4),
-    "spindle": (5, 6, 7),
+    "other": "miscellaneous",
+    "inflammatory": "inflammatory",
+    "healthy epithelial": "epithelial",
+    "dysplastic/malignant epithelial": "epithelial",
+    "fibroblast": "spindle",
+    "muscle": "spindle",
+    "endothelial": "spindle",
 }
 
 _PARTS = {"Train": "train", "Test": "test"}
@@ -72,8 +77,8 @@ class ConsepDataset(LabelledDataset):
     root : Path or str
         The folder with ``Train`` and ``Test``, or one above it.
     options : OpenOptions, optional
-        A mapping file may have ``classes`` (a table of class name = published types) and
-        ``ignored`` (types); without it the seven types are HoVer-Net's four classes.
+        A mapping file may have a table ``[instances]`` (each published type = class,
+        ``"background"`` or ``"ignore"``); without it the seven are HoVer-Net's four classes.
 
     Raises
     ------
@@ -96,9 +101,10 @@ class ConsepDataset(LabelledDataset):
         self.name = self.format.title
         self.license = "CC BY-NC-SA 4.0"
         self.mpp = MPP if options is None or options.mpp is None else options.mpp
-        mapping = MappingFile.read(options, ("classes", "ignored"))
-        self._merging = mapping.merging(CONSEP_CLASSES, range(1, len(CONSEP_TYPES) + 1))
-        self.instance_classes = self._merging.table
+        where = None if options is None else options.mapping
+        mapping = read_mapping(where, (TABLE,))
+        self._published = PublishedClasses.of(CONSEP_TYPES, CONSEP_CLASSES, mapping, where)
+        self.instance_classes = self._published.table
         folder = find_folder(self.root, _has_parts)
         if folder is None:
             raise CosegError(f"{self.root} has no Train/Images with Train/Labels beside it.")
@@ -129,9 +135,13 @@ class ConsepDataset(LabelledDataset):
         for name in found:
             check_size(path, found[name], image)
         instances = whole_ids(path, found["inst_map"], "inst_map")
-        types = self._merging.apply(whole_ids(path, found["type_map"], "type_map"), path)
+        types = whole_ids(path, found["type_map"], "type_map")
+        classes = _of_nuclei(instances, types > 0, self._published.apply(types, path), path)
         return LabelledImage(
-            image, self.mpp, instances=instances, classes=_of_nuclei(instances, types, path)
+            image,
+            self.mpp,
+            instances=without_background(instances, classes),
+            classes=classes,
         )
 
 
@@ -143,17 +153,19 @@ def _has_parts(folder: Path) -> bool:
 
 
 def _of_nuclei(
-    instances: npt.NDArray[np.int32], types: npt.NDArray[np.uint8], path: Path
+    instances: npt.NDArray[np.int32],
+    typed: npt.NDArray[np.bool_],
+    classes: npt.NDArray[np.uint8],
+    path: Path,
 ) -> npt.NDArray[np.uint8]:
-    """Give each nucleus one type, that of most of its pixels."""
+    """Give each nucleus one class, that of most of its pixels that have a type."""
     drawn, nuclei = compact(instances)
-    pairs = nuclei.ravel() * 256 + types.ravel()
-    counts = np.bincount(pairs, minlength=drawn.size * 256).reshape(drawn.size, 256)
-    # Pixels of a nucleus without a type have no say.
-    counts[:, 0] = 0
-    own: npt.NDArray[np.uint8] = counts.argmax(axis=1).astype(np.uint8)
-    own[drawn == 0] = 0
-    without = drawn[(drawn > 0) & (own == 0)]
+    counts = np.bincount(nuclei[typed] * 256 + classes[typed], minlength=drawn.size * 256).reshape(
+        drawn.size, 256
+    )
+    without = drawn[(drawn > 0) & ~counts.any(axis=1)]
     if without.size:
         raise CosegError(f"{path} has no type for the nucleus {without[0]}.")
+    own: npt.NDArray[np.uint8] = counts.argmax(axis=1).astype(np.uint8)
+    own[drawn == 0] = 0
     return own[nuclei]

@@ -25,7 +25,7 @@ from napari_coseg.datasets.labelled import (
     LabelledImage,
     OpenOptions,
 )
-from napari_coseg.datasets.mapping_files import MappingFile
+from napari_coseg.datasets.mapping import read_mapping
 from napari_coseg.datasets.pixels import read_picture, refuse_planes
 from napari_coseg.datasets.tree import files_in, find_folder, folders_below, folders_in
 from napari_coseg.imaging.labels import read_labels
@@ -69,7 +69,7 @@ class Dsb2018Dataset(LabelledDataset):
         self.name = self.format.title
         self.license = "CC0"
         self.mpp = math.nan if options is None or options.mpp is None else options.mpp
-        MappingFile.read(options, ())
+        read_mapping(None if options is None else options.mapping, ())
         items: dict[str, Item] = {}
         faults: list[ItemFault] = []
         for stage in _stages(self.root):

@@ -16,14 +16,16 @@ from napari_coseg.datasets.labelled import (
     LabelledImage,
     OpenOptions,
 )
-from napari_coseg.datasets.mapping_files import MappingFile
+from napari_coseg.datasets.mapping import read_mapping
 from napari_coseg.datasets.nucleus_labels import (
-    LIZARD_IDS,
+    LIZARD_CLASSES,
     MERGED_CLASSES,
     find_nuclei,
+    nuclei_folder,
     read_nuclei,
 )
 from napari_coseg.datasets.pixels import read_picture, refuse_planes
+from napari_coseg.datasets.published_classes import TABLE, PublishedClasses
 from napari_coseg.imaging.labels import read_labels
 from napari_coseg.types import ClassTable
 
@@ -40,8 +42,8 @@ class GlandDataset(LabelledDataset):
     root : Path or str
         The set's folder, or one above it.
     options : OpenOptions, optional
-        A mapping file may have ``nuclei`` (folder), ``classes`` (a table of class name = Lizard's
-        ids) and ``ignored`` (ids).
+        A mapping file may have ``nuclei`` (folder) and a table ``[instances]`` (each of Lizard's
+        classes = class, ``"background"`` or ``"ignore"``).
 
     Raises
     ------
@@ -59,14 +61,16 @@ class GlandDataset(LabelledDataset):
         self.name = self.format.title
         self.mpp = self.own_mpp if options is None or options.mpp is None else options.mpp
         self.region_classes = ClassTable.from_names(["gland"])
-        mapping = MappingFile.read(options, ("nuclei", "classes", "ignored"))
-        self._merging = mapping.merging(MERGED_CLASSES, LIZARD_IDS)
+        where = None if options is None else options.mapping
+        mapping = read_mapping(where, ("nuclei", TABLE))
+        self._published = PublishedClasses.of(LIZARD_CLASSES, MERGED_CLASSES, mapping, where)
         folder, items, faults = self._find()
-        nuclei, wrong = find_nuclei(folder, mapping, self.prefix, [item.name for item in items])
+        named = nuclei_folder(mapping, where)
+        nuclei, wrong = find_nuclei(folder, named, self.prefix, [item.name for item in items])
         self.items = tuple(_with_nuclei(item, nuclei) for item in items)
         self.faults = (*faults, *wrong)
         if nuclei:
-            self.instance_classes = self._merging.table
+            self.instance_classes = self._published.table
 
     @abstractmethod
     def _find(self) -> tuple[Path, list[Item], list[ItemFault]]:
@@ -79,7 +83,7 @@ class GlandDataset(LabelledDataset):
         glands = read_labels(item.labels["regions"], expected_shape=image.shape[:2])
         nuclei = item.labels.get("instances")
         instances, classes = (
-            (None, None) if nuclei is None else read_nuclei(nuclei, image, self._merging)
+            (None, None) if nuclei is None else read_nuclei(nuclei, image, self._published)
         )
         return LabelledImage(
             image=image,

@@ -22,15 +22,20 @@ from napari_coseg.datasets.labelled import (
     LabelledImage,
     OpenOptions,
 )
-from napari_coseg.datasets.mapping_files import MappingFile
+from napari_coseg.datasets.mapping import read_mapping
 from napari_coseg.datasets.nucleus_labels import (
     LIZARD_CLASSES,
-    LIZARD_IDS,
     InfoRow,
     read_info,
     read_nuclei,
 )
 from napari_coseg.datasets.pixels import read_picture, refuse_planes
+from napari_coseg.datasets.published_classes import (
+    TABLE,
+    PublishedClasses,
+    parts_of_folds,
+    same,
+)
 from napari_coseg.datasets.tree import files_below, folders_below, in_order
 from napari_coseg.types import CosegError
 
@@ -53,8 +58,8 @@ class LizardDataset(LabelledDataset):
     root : Path or str
         Folder that the archives were unpacked in; images and labels are found below it.
     options : OpenOptions, optional
-        A mapping file may have ``classes`` (a table of class name = published ids), ``ignored``
-        (ids) and ``parts`` (part = folds).
+        A mapping file may have tables ``[instances]`` (each published class = class,
+        ``"background"`` or ``"ignore"``) and ``[parts]`` (part = list of folds).
 
     Raises
     ------
@@ -79,10 +84,12 @@ class LizardDataset(LabelledDataset):
         self.name = self.format.title
         self.license = "CC BY-NC-SA 4.0"
         self.mpp = MPP if options is None or options.mpp is None else options.mpp
-        mapping = MappingFile.read(options, ("classes", "ignored", "parts"))
-        self._merging = mapping.merging(LIZARD_CLASSES, LIZARD_IDS)
-        self.instance_classes = self._merging.table
-        self.items, self.faults = _find_items(self.root, mapping.parts(FOLDS))
+        where = None if options is None else options.mapping
+        mapping = read_mapping(where, (TABLE, "parts"))
+        self._published = PublishedClasses.of(LIZARD_CLASSES, same(LIZARD_CLASSES), mapping, where)
+        self.instance_classes = self._published.table
+        parts = parts_of_folds(mapping, FOLDS, where)
+        self.items, self.faults = _find_items(self.root, parts)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -95,7 +102,7 @@ class LizardDataset(LabelledDataset):
         """Read an item's image and labels; see `LabelledDataset.read`."""
         refuse_planes(item, planes)
         image = read_picture(item.image)
-        instances, classes = read_nuclei(item.labels["instances"], image, self._merging)
+        instances, classes = read_nuclei(item.labels["instances"], image, self._published)
         return LabelledImage(image, self.mpp, instances=instances, classes=classes)
 
 

@@ -9,7 +9,7 @@ order, which need not be that of the ids; boxes and centroids, which are not loo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_coseg.datasets.labelled import ItemFault
-from napari_coseg.datasets.mapping_files import ClassMerging, MappingFile
 from napari_coseg.datasets.matlab import read_mat
-from napari_coseg.datasets.pixels import check_size, compact, whole_ids
+from napari_coseg.datasets.pixels import check_size, compact, whole_ids, without_background
+from napari_coseg.datasets.published_classes import PublishedClasses
 from napari_coseg.datasets.published_tables import read_rows
 from napari_coseg.datasets.tree import files_below
 from napari_coseg.types import CosegError
@@ -28,17 +28,22 @@ from napari_coseg.types import CosegError
 #: Published classes, by the dataset's README; ``Class 5: Neutrophil`` there is a slip: the paper,
 #: and whoever reads the set, has eosinophils.
 LIZARD_CLASSES = {
-    "neutrophil": (1,),
-    "epithelial": (2,),
-    "lymphocyte": (3,),
-    "plasma": (4,),
-    "eosinophil": (5,),
-    "connective": (6,),
+    1: "neutrophil",
+    2: "epithelial",
+    3: "lymphocyte",
+    4: "plasma",
+    5: "eosinophil",
+    6: "connective",
 }
 #: What Co-Seg++ takes them for on GlaS and CRAG.
-MERGED_CLASSES = {"lympho-reticular": (1, 3, 4, 5), "epithelial": (2,), "connective": (6,)}
-#: Every published id.
-LIZARD_IDS = (1, 2, 3, 4, 5, 6)
+MERGED_CLASSES = {
+    "neutrophil": "lympho-reticular",
+    "epithelial": "epithelial",
+    "lymphocyte": "lympho-reticular",
+    "plasma": "lympho-reticular",
+    "eosinophil": "lympho-reticular",
+    "connective": "connective",
+}
 
 _PREFIXES = ("consep", "crag", "dpath", "glas", "pannuke", "tcga")
 
@@ -77,7 +82,7 @@ def read_info(path: Path) -> dict[str, InfoRow]:
 
 
 def read_nuclei(
-    path: Path, image: npt.NDArray[Any], merging: ClassMerging
+    path: Path, image: npt.NDArray[Any], published: PublishedClasses
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
     """Read nuclei and the class of each pixel's nucleus.
 
@@ -86,7 +91,7 @@ def read_nuclei(
     path : Path
     image : ndarray
         What they belong to.
-    merging : ClassMerging
+    published : PublishedClasses
 
     Returns
     -------
@@ -119,23 +124,25 @@ def read_nuclei(
     unclassed = drawn[(drawn > 0) & (own == 0)]
     if unclassed.size:
         raise CosegError(f"{path} has the class 0 for the nucleus {unclassed[0]}.")
-    return instances, merging.apply(own, path)[places]
+    classes_drawn = published.apply(own, path)[places]
+    return without_background(instances, classes_drawn), classes_drawn
 
 
 def find_nuclei(
-    root: Path, mapping: MappingFile, prefix: str, names: Collection[str]
+    root: Path, named: Path | None, prefix: str, names: Collection[str]
 ) -> tuple[dict[str, Path], list[ItemFault]]:
     """Find the nuclei published for a set's images.
 
-    They lie in the folder that the mapping's key ``nuclei`` names, or else in ``ROOT/nuclei``:
-    Lizard's labels with their ``info.csv`` (``crag_1.mat``), or files of the images' own names
-    (``train_1.mat``), or both.
+    They lie in a folder that a mapping file names, or else in ``ROOT/nuclei``: Lizard's labels
+    (``crag_1.mat``) with their ``info.csv``, or files of the images' own names (``train_1.mat``),
+    or both.
 
     Parameters
     ----------
     root : Path
         The set's folder.
-    mapping : MappingFile
+    named : Path or None
+        The folder that a mapping file names.
     prefix : str
         What Lizard calls the set.
     names : collection of str
@@ -149,9 +156,9 @@ def find_nuclei(
     Raises
     ------
     CosegError
-        If the mapping's folder or an ``info.csv`` cannot be read.
+        If an ``info.csv`` cannot be read.
     """
-    folder = mapping.folder("nuclei") or root / "nuclei"
+    folder = root / "nuclei" if named is None else named
     if not folder.is_dir():
         return {}, []
     files, faults = files_below(folder, (".mat",))
@@ -179,6 +186,23 @@ def find_nuclei(
         else:
             found[name] = path
     return found, faults
+
+
+def nuclei_folder(mapping: Mapping[str, Any], where: Path | None) -> Path | None:
+    """Return the folder of a mapping's key ``nuclei``, beside the file where it is relative.
+
+    Raises
+    ------
+    CosegError
+        If there is no such folder.
+    """
+    named = mapping.get("nuclei")
+    if named is None or where is None:
+        return None
+    folder = where.parent / named if isinstance(named, str) else None
+    if folder is None or not folder.is_dir():
+        raise CosegError(f"nuclei in {where} must be a folder, and {named!r} is none.")
+    return folder
 
 
 def _sources(folder: Path) -> dict[str, str]:

@@ -28,21 +28,27 @@ from napari_coseg.datasets.labelled import (
     LabelledImage,
     OpenOptions,
 )
-from napari_coseg.datasets.mapping_files import MappingFile
+from napari_coseg.datasets.mapping import read_mapping
 from napari_coseg.datasets.npy_files import open_npy
-from napari_coseg.datasets.pixels import refuse_planes, whole_ids
+from napari_coseg.datasets.pixels import refuse_planes, whole_ids, without_background
+from napari_coseg.datasets.published_classes import (
+    TABLE,
+    PublishedClasses,
+    parts_of_folds,
+    same,
+)
 from napari_coseg.datasets.tree import files_below, find_folder
 from napari_coseg.types import CosegError
 
 #: µm per pixel at 40x, by the paper.
 MPP = 0.25
-#: Channels of the masks, from the first; the sixth is background.
+#: Channels of the masks, from 1; the sixth is background.
 PANNUKE_CLASSES = {
-    "neoplastic": (1,),
-    "inflammatory": (2,),
-    "connective": (3,),
-    "dead": (4,),
-    "epithelial": (5,),
+    1: "neoplastic",
+    2: "inflammatory",
+    3: "connective",
+    4: "dead",
+    5: "epithelial",
 }
 #: Part of each fold in the first of the three published splits.
 FOLDS = {1: "train", 2: "validation", 3: "test"}
@@ -62,8 +68,8 @@ class PannukeDataset(LabelledDataset):
     root : Path or str
         The folder with the folds, or a single fold.
     options : OpenOptions, optional
-        A mapping file may have ``classes`` (a table of class name = numbers of channels from 1),
-        ``ignored`` (numbers) and ``parts`` (part = folds).
+        A mapping file may have tables ``[instances]`` (each published class = class,
+        ``"background"`` or ``"ignore"``) and ``[parts]`` (part = list of folds).
 
     Attributes
     ----------
@@ -92,10 +98,13 @@ class PannukeDataset(LabelledDataset):
         self.name = self.format.title
         self.license = "CC BY-NC-SA 4.0"
         self.mpp = MPP if options is None or options.mpp is None else options.mpp
-        mapping = MappingFile.read(options, ("classes", "ignored", "parts"))
-        self._merging = mapping.merging(PANNUKE_CLASSES, range(1, _CHANNELS))
-        self.instance_classes = self._merging.table
-        parts = mapping.parts(FOLDS)
+        where = None if options is None else options.mapping
+        mapping = read_mapping(where, (TABLE, "parts"))
+        self._published = PublishedClasses.of(
+            PANNUKE_CLASSES, same(PANNUKE_CLASSES), mapping, where
+        )
+        self.instance_classes = self._published.table
+        parts = parts_of_folds(mapping, FOLDS, where)
         folds, faults = _find_folds(self.root)
         items: list[Item] = []
         of_patches: dict[str, str] = {}
@@ -135,11 +144,12 @@ class PannukeDataset(LabelledDataset):
         except CosegError as error:
             raise CosegError(f"{item.name}: {error}") from error
         instances, channels, overlap = _join(ids)
+        classes = self._published.apply(channels, path)
         return LabelledImage(
             image=np.round(image).astype(np.uint8),
             mpp=self.mpp,
-            instances=instances,
-            classes=self._merging.apply(channels, path),
+            instances=without_background(instances, classes),
+            classes=classes,
             overlap=overlap,
         )
 

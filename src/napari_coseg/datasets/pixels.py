@@ -93,3 +93,10 @@ def compact(ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], npt.NDAr
     table = np.zeros(highest + 1, np.int64)
     table[present] = np.arange(present.size)
     return present, table[ids]
+
+
+def without_background(
+    instances: npt.NDArray[np.int32], classes: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.int32]:
+    """Return the objects that have a class: a person may take one for background."""
+    return np.where(classes == 0, 0, instances).astype(np.int32, copy=False)
