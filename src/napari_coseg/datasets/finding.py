@@ -66,9 +66,7 @@ def find_files(
     return sorted(files), faults
 
 
-def by_stem(
-    paths: Iterable[Path], ending: str = ""
-) -> tuple[dict[str, Path], list[ItemFault]]:
+def by_stem(paths: Iterable[Path], ending: str = "") -> tuple[dict[str, Path], list[ItemFault]]:
     """Give files by their names without suffix and `ending`; a name that is there twice is none.
 
     Returns

@@ -6,6 +6,7 @@ class that it is taken for, ``"background"`` or ``"ignore"``.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -103,9 +104,7 @@ def classes_of(
     return ClassMapping.of(names)
 
 
-def choice_of(
-    mapping: Mapping[str, Any], key: str, choices: Collection[str], default: str
-) -> str:
+def choice_of(mapping: Mapping[str, Any], key: str, choices: Collection[str], default: str) -> str:
     """Return one of several words.
 
     Raises
@@ -117,3 +116,23 @@ def choice_of(
     if value not in choices:
         raise CosegError(f"{key} in a mapping must be one of {', '.join(choices)}: {value!r}.")
     return str(value)
+
+
+def group_of(mapping: Mapping[str, Any], name: str) -> str:
+    """Return the patient or slide of an item: what the pattern ``group`` finds in its name.
+
+    Raises
+    ------
+    CosegError
+        If it is no regular expression, or fits no part of the name.
+    """
+    pattern = mapping.get("group")
+    if pattern is None:
+        return name
+    try:
+        match = re.search(pattern, name)
+    except (TypeError, re.error) as error:
+        raise CosegError(f"group in a mapping is no regular expression: {error}.") from error
+    if match is None:
+        raise CosegError(f"group in a mapping fits no part of the name {name}: change the pattern.")
+    return match.group(1) if match.groups() else match.group(0)

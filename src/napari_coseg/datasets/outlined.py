@@ -22,11 +22,12 @@ from napari_coseg.datasets.labelled import (
 from napari_coseg.datasets.mapping import choice_of, read_mapping
 from napari_coseg.datasets.rasterise import Outline, rasterise
 from napari_coseg.imaging.source import open_image
-from napari_coseg.types import IGNORE, CosegError
+from napari_coseg.types import CosegError
 
 _log = logging.getLogger(__name__)
 #: Keys of a mapping that every set of outlines takes.
 OUTLINE_KEYS = frozenset({"outlines"})
+_KINDS = ("regions", "instances")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class OutlineDataset(LabelledDataset):
             raise CosegError(f"{item.image} is no volume, and the model sees planes of volumes.")
         with open_image(item.image) as source:
             image = source.read(0, 0, *source.shape)
-            mpp = self._mpp or source.mpp or self.mpp
+            mpp = self._mpp or source.mpp or self._item_mpp(item) or self.mpp
         labels, notes = self._labels(item, image.shape[:2])
         if notes and self._refuse:
             raise CosegError(f"{notes[0].sentence} {_more(notes)}".strip())
@@ -104,15 +105,38 @@ class OutlineDataset(LabelledDataset):
             shape = source.shape
         return self._labels(item, shape)[1]
 
+    def lost_pixels(self, item: Item) -> Mapping[str, int]:
+        """Count the pixels of an item's objects that lie under others, by kind of label.
+
+        Raises
+        ------
+        CosegError
+            As `read` does.
+        """
+        with open_image(item.image) as source:
+            shape = source.shape
+        return {
+            kind: rasterise([one.outline for one in self._kept(item, kind, shape)], shape).lost
+            for kind in _KINDS
+            if kind in item.labels
+        }
+
+    def _item_mpp(self, item: Item) -> float | None:
+        """µm per pixel that an item's labels tell, None where they do not."""
+        return None
+
+    def _kept(self, item: Item, kind: str, shape: tuple[int, int]) -> list[Drawn]:
+        return [one for one in self._draw(item, kind, shape) if one.class_id]
+
     def _labels(
         self, item: Item, shape: tuple[int, int]
     ) -> tuple[dict[str, Any], tuple[ItemFault, ...]]:
         labels: dict[str, Any] = {}
         notes: list[ItemFault] = []
-        for kind in ("regions", "instances"):
+        for kind in _KINDS:
             if kind not in item.labels:
                 continue
-            drawn = [one for one in self._draw(item, kind, shape) if one.class_id]
+            drawn = self._kept(item, kind, shape)
             raster = rasterise([one.outline for one in drawn], shape)
             kinds = np.array([0] + [one.class_id for one in drawn], np.uint8)
             if kind == "regions":
@@ -130,24 +154,6 @@ class OutlineDataset(LabelledDataset):
         return labels, tuple(notes)
 
 
-def lost_pixels(dataset: OutlineDataset, item: Item) -> Mapping[str, int]:
-    """Count the pixels of an item's objects that lie under others, by kind of label.
-
-    Raises
-    ------
-    CosegError
-        As `LabelledDataset.read` does.
-    """
-    with open_image(item.image) as source:
-        shape = source.shape
-    found = {}
-    for kind in ("regions", "instances"):
-        if kind in item.labels:
-            drawn = [one.outline for one in dataset._draw(item, kind, shape) if one.class_id]
-            found[kind] = rasterise(drawn, shape).lost
-    return found
-
-
 def _ids(drawn: Sequence[Drawn]) -> npt.NDArray[np.int64] | None:
     """Ids to keep, if all objects have different ones."""
     ids = [one.id for one in drawn]
@@ -158,6 +164,3 @@ def _ids(drawn: Sequence[Drawn]) -> npt.NDArray[np.int64] | None:
 
 def _more(notes: Sequence[ItemFault]) -> str:
     return f"{len(notes) - 1} more of its outlines are faulty." if len(notes) > 1 else ""
-
-
-__all__ = ["IGNORE", "OUTLINE_KEYS", "Drawn", "OutlineDataset", "lost_pixels"]

@@ -143,7 +143,9 @@ def _gather(path: Path, feature: Feature, gathered: dict[str, _Gathered]) -> boo
         return False
     rings = [ring for part in feature.parts for ring in part]
     if not rings or not all(len(ring) for ring in rings):
-        raise CosegError(f"{path.name} has an outline with faulty coordinates: no points ({feature.where}).")
+        raise CosegError(
+            f"{path.name} has an outline with faulty coordinates: no points ({feature.where})."
+        )
     one = gathered["annotation" if feature.annotation else "object"]
     name, colour = feature.name, feature.colour
     if not name and feature.annotation:
