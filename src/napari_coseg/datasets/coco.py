@@ -21,12 +21,12 @@ _PARTS = {"train": "train", "val": "validation", "test": "test"}
 class CocoDataset(OutlineDataset):
     """Images with COCO's polygons and run-length encodings.
 
-    Of several JSON files in a folder or in its ``annotations``, each is a part: by "train", "val" or
-    "test" in its name. Images are looked for below the folder: by their ``file_name``, then in its
-    folders. Crowds (``iscrowd``) are objects of class 255: nobody says which class' chance is theirs
-    alone. All categories are instance classes; a mapping's tables ``[instances]`` and ``[regions]``
-    choose them, ``images`` lists the folders of the images, ``group`` is a pattern that finds the
-    patient in a name.
+    Of several JSON files in a folder or in its ``annotations``, each is a part: by "train", "val"
+    or "test" in its name. Images are looked for below the folder: by their ``file_name``, then in
+    its folders. A crowd (``iscrowd``) is one object of class 255, "do not look". All categories
+    are instance classes; a mapping's tables ``[instances]`` and ``[regions]`` choose them,
+    ``images`` lists the folders of the images, ``group`` is a pattern that finds the patient in a
+    name.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Annotations of a COCO file, read once and kept as arrays.
 
-A file is streamed; what stays in memory are its numbers (8 bytes a coordinate), which processes that
-read the set get, too. Format: https://cocodataset.org/#format-data.
+A file is streamed; what stays in memory are its numbers (8 bytes a coordinate), which processes
+that read the set get, too. Format: https://cocodataset.org/#format-data.
 """
 
 from __future__ import annotations
@@ -76,16 +76,16 @@ class CocoIndex:
         rings, first_ring, first_text = array("q", [0]), array("q", [0]), array("q", [0])
         for one in _items(path, "annotations.item"):
             try:
-                number = known.get(int(one["image_id"]))
+                place = known.get(int(one["image_id"]))
                 about = (int(one.get("id", len(ids))), int(one["category_id"]))
             except (KeyError, TypeError, ValueError) as error:
                 raise CosegError(
                     f"{path} has an annotation without an image_id or category_id."
                 ) from error
-            if number is None:
+            if place is None:
                 self.astray.append(about[0])
                 continue
-            owner.append(number)
+            owner.append(place)
             ids.append(about[0])
             category.append(about[1])
             crowd.append(int(bool(one.get("iscrowd", 0))))
@@ -224,7 +224,7 @@ def _decoded(packed: bytes, where: str) -> npt.NDArray[np.int64]:
 def _runs(
     counts: npt.NDArray[np.int64], size: tuple[int, int], shape: tuple[int, int], where: str
 ) -> npt.NDArray[np.int64]:
-    """Runs along rows from lengths down the columns, background first."""
+    """Return runs along rows from lengths down the columns, background first."""
     if size != shape:
         raise CosegError(
             f"{where} is of {size[0]} x {size[1]} pixels, but its image has {shape[0]} x "

@@ -35,7 +35,7 @@ class ClassMapping:
 
     @classmethod
     def of(cls, names: Mapping[str, str]) -> ClassMapping:
-        """Number the classes that published ones are taken for."""
+        """Give numbers to the classes that published ones are taken for."""
         ours = [name for name in dict.fromkeys(names.values()) if name not in (BACKGROUND, IGNORED)]
         known = {BACKGROUND: 0, IGNORED: IGNORE} | {n: i for i, n in enumerate(ours, 1)}
         return cls(ClassTable.from_names(ours), {one: known[name] for one, name in names.items()})
@@ -51,8 +51,8 @@ class ClassMapping:
         if name not in self.ids:
             called = f"the class {name!r}" if name else "no class"
             raise CosegError(
-                f"{where} has {called}, which is none of {', '.join(self.ids) or 'the known ones'}: "
-                f"say in [{table}] of a mapping file what it is, {BACKGROUND!r} or {IGNORED!r}."
+                f"{where} has {called}, which is none of {', '.join(self.ids) or 'the known ones'}"
+                f": say in [{table}] of a mapping file what it is, {BACKGROUND!r} or {IGNORED!r}."
             )
         return self.ids[name]
 

@@ -41,8 +41,8 @@ class MoNuSegDataset(OutlineDataset):
 
     Images below a folder whose name has "test" in it are the test part, all others the training
     part. A mapping may say ``origin``: what a corner's coordinates count from. ``"corner"`` (the
-    default) is the top left corner of the first pixel, ``"centre"`` its centre, ``"poly2mask"`` what
-    the makers' MATLAB script does with the same numbers, half a pixel up and left of the first.
+    default) is the top left corner of the first pixel, ``"centre"`` its centre, ``"poly2mask"``
+    what the makers' MATLAB script does with the same numbers: half a pixel further up and left.
 
     Parameters
     ----------
@@ -141,8 +141,10 @@ def organ_of(item: Item) -> str | None:
 
 def _item(root: Path, name: str, image: Path, labels: Path) -> Item:
     match = _PATIENT.search(name)
-    folders = image.relative_to(root).parts[:-1] + (root.name,)
-    part = "test" if any("test" in folder.lower() for folder in folders) else "train"
+    folders = image.relative_to(root).parts[:-1]
+    held = any("test" in folder.lower() for folder in folders)
+    # The root may lie in a folder of any name; only the published one says something.
+    part = "test" if held or root.name.lower().startswith("monusegtest") else "train"
     group = match.group(0).upper() if match else name
     return Item(name, image, {"instances": labels}, group, part=part)
 

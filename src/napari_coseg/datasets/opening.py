@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_coseg.datasets.coco import CocoDataset
 from napari_coseg.datasets.folder import FolderDataset
 from napari_coseg.datasets.labelled import LabelledDataset, OpenOptions
+from napari_coseg.datasets.monuseg import MoNuSegDataset
+from napari_coseg.datasets.nnunet_raw import NnunetDataset
+from napari_coseg.datasets.puma import PumaDataset
+from napari_coseg.datasets.qupath import QuPathDataset
+from napari_coseg.datasets.toothfairy2 import ToothFairy2Dataset
 from napari_coseg.types import CosegError
 
 #: Every reader, in the order in which a list shows them.
-READERS: tuple[type[LabelledDataset], ...] = (FolderDataset,)
+READERS: tuple[type[LabelledDataset], ...] = (
+    FolderDataset,
+    PumaDataset,
+    MoNuSegDataset,
+    NnunetDataset,
+    ToothFairy2Dataset,
+    CocoDataset,
+    QuPathDataset,
+)
 
 
 def open_dataset(

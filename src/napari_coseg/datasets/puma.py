@@ -64,8 +64,8 @@ class PumaDataset(OutlineDataset):
     """PUMA's training set as published on Zenodo.
 
     A mapping may say ``nuclei = "track-1"`` (3 classes, the default) or ``"track-2"`` (10),
-    ``tissues = "paper"`` (tumor and stroma, the default) or ``"challenge"`` (5), or name the classes
-    itself in ``[instances]`` and ``[regions]``. Groups are ``primary/NAME`` and
+    ``tissues = "paper"`` (tumor and stroma, the default) or ``"challenge"`` (5), or name the
+    classes itself in ``[instances]`` and ``[regions]``. Groups are ``primary/NAME`` and
     ``metastatic/NAME``: patients are not published.
 
     Parameters

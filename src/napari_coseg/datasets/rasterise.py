@@ -169,7 +169,7 @@ def _apart(first: Ring, last: Ring, one: Ring, other: Ring) -> npt.NDArray[np.bo
 
 
 def _note(outline: Outline, drawn: int, shape: tuple[int, int]) -> str:
-    """What is wrong with an object, empty for nothing."""
+    """Say what is wrong with an object, empty for nothing."""
     if outline.runs is not None:
         return "" if drawn else "is empty and left out"
     rings = [ring for part in outline.parts for ring in part]
@@ -190,7 +190,7 @@ def _note(outline: Outline, drawn: int, shape: tuple[int, int]) -> str:
 
 
 def _spans(outlines: Sequence[Outline], shape: tuple[int, int]) -> Spans:
-    """Runs of all objects, each pixel of an object once."""
+    """Return runs of all objects, each pixel of an object once."""
     rings: list[Ring] = []
     owner: list[int] = []
     whose: list[int] = []
@@ -214,7 +214,7 @@ def _spans(outlines: Sequence[Outline], shape: tuple[int, int]) -> Spans:
 
 
 def _united(runs: Int64) -> Spans:
-    """Runs without overlaps within an object; columns owner, row, first, last."""
+    """Return runs that do not overlap within an object; columns owner, row, first, last."""
     order = np.lexsort((runs[:, 2], runs[:, 1], runs[:, 0]))
     owner, row, first, last = runs[order].T
     if not len(order):
