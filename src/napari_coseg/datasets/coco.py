@@ -146,11 +146,11 @@ def _is_coco(path: Path) -> bool:
 def _folders(base: Path, mapping: Mapping[str, Any]) -> list[Path]:
     said = mapping.get("images")
     if said is None:
-        below = sorted(path for path in base.glob("*") if path.is_dir())
-        deeper = sorted(path for path in base.glob("images/*") if path.is_dir())
         # A file that lies in a folder "annotations" has its images beside that.
-        beside = [base.parent, base.parent / "images"] if base.name == "annotations" else []
-        return [base, *below, *deeper, *beside]
+        places = [base, base.parent] if base.name == "annotations" else [base]
+        below = [path for place in places for path in (place, *sorted(place.glob("*")))]
+        deeper = [path for place in places for path in sorted(place.glob("images/*"))]
+        return [path for path in (*below, *deeper) if path.is_dir()]
     listed = [said] if isinstance(said, str) else said
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
         raise CosegError("images in a mapping must be a folder or a list of folders.")
