@@ -222,7 +222,7 @@ def test_what_the_file_does_not_list(root: Path) -> None:
 
 def test_an_image_of_another_size(root: Path) -> None:
     write_image(root / "images" / "a.png", 5, 5)
-    with pytest.raises(CosegError, match="has 5 x 5 pixels, but .* says 8 x 12"):
+    with pytest.raises(CosegError, match=r"has 5 x 5 pixels, but .* says 8 x 12"):
         read(root)
 
 

@@ -131,7 +131,7 @@ def test_regions_that_are_cut_out(root: Path) -> None:
 def test_an_image_of_another_size(root: Path) -> None:
     write_xml(xml(root, FIRST), square(900, 900, 9))
     dataset = open_dataset(root)
-    with pytest.raises(CosegError, match="No object of .* lies in its image"):
+    with pytest.raises(CosegError, match=r"No object of .* lies in its image"):
         dataset.read(dataset.items[0])
 
 

@@ -171,7 +171,14 @@ def test_what_cannot_be_used_is_named(root: Path) -> None:
     os.symlink("loop.mha", root / "labelsTr" / "loop.mha")
     dataset = open_dataset(root)
     assert {item.group for item in dataset.items} == {"b"}
-    assert {fault.name for fault in dataset.faults} == {"a", "lost", "cut", "bare.mha", "notes.txt", "loop"}
+    assert {fault.name for fault in dataset.faults} == {
+        "a",
+        "lost",
+        "cut",
+        "bare.mha",
+        "notes.txt",
+        "loop",
+    }
     with pytest.raises(CosegError, match="5 more are faulty"):
         open_source(SourceSection(path=root))
     assert len(open_source(SourceSection(path=root, faults="skip"))[1]) == SHAPE[0]

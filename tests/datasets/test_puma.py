@@ -80,7 +80,8 @@ def test_other_classes_by_mapping(root: Path) -> None:
     assert len(dataset.instance_classes) == len(set(TRACK_2.values())) == 10
     assert set(dataset.region_classes.names) == set(CHALLENGE.values()) - {"background"}
     mapping.write_text(
-        '[regions]\ntissue_tumor = "tumour"\ntissue_stroma = "ignore"\ntissue_necrosis = "ignore"\n',
+        '[regions]\ntissue_tumor = "tumour"\n'
+        'tissue_stroma = "ignore"\ntissue_necrosis = "ignore"\n',
         encoding="utf-8",
     )
     dataset = PumaDataset(root, OpenOptions(mapping=mapping))
@@ -164,7 +165,7 @@ def test_classes_that_nobody_knows(root: Path) -> None:
 def test_an_image_of_another_size(root: Path) -> None:
     write_geojson(nuclei(root, NAMES[0]), feature("nuclei_tumor", square(500, 500, 9)))
     dataset = open_dataset(root)
-    with pytest.raises(CosegError, match="No object of .* lies in its image, which has 8 x 12"):
+    with pytest.raises(CosegError, match=r"No object of .* lies in its image, which has 8 x 12"):
         dataset.read(dataset.items[0])
 
 

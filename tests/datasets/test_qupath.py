@@ -138,5 +138,5 @@ def test_points_are_told(root: Path) -> None:
 def test_nothing_there(root: Path) -> None:
     for path in (root / "geojson").iterdir():
         path.write_text("[", encoding="utf-8")
-    with pytest.raises(CosegError, match="holds no image with a GeoJSON .* cut off"):
+    with pytest.raises(CosegError, match=r"holds no image with a GeoJSON .* cut off"):
         open_dataset(root)

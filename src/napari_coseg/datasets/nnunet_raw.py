@@ -6,7 +6,6 @@ nnU-Net v2. Folders that this program wrote are `napari_coseg.datasets.folder`'s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_coseg.datasets.finding import climbs_out
 from napari_coseg.datasets.labelled import (
     Format,
     Item,
@@ -25,16 +23,23 @@ from napari_coseg.datasets.labelled import (
 )
 from napari_coseg.datasets.mapping import IGNORED, ClassMapping, classes_of, group_of, read_mapping
 from napari_coseg.datasets.nnunet import KEY, is_nnunet, is_own
+from napari_coseg.datasets.nnunet_labels import (
+    SPLITS,
+    channel_of,
+    label_tables,
+    named_labels,
+    parts_of_fold,
+    read_json,
+)
 from napari_coseg.datasets.volume_planes import count_planes, read_label_plane, read_plane
 from napari_coseg.imaging.labels import read_labels
 from napari_coseg.imaging.source import open_image
 from napari_coseg.imaging.volume_headers import is_volume
 from napari_coseg.imaging.volumes import read_grid
-from napari_coseg.types import IGNORE, CosegError
+from napari_coseg.types import CosegError
 
 #: Keys of a mapping.
 KEYS = frozenset({"regions", "instances", "channel", "fold", "splits", "group"})
-_SPLITS = "splits_final.json"
 _FOLDERS = (("imagesTr", "labelsTr", "train"), ("imagesTs", "labelsTs", "test"))
 
 
@@ -74,7 +79,7 @@ class NnunetDataset(LabelledDataset):
         self.root = Path(root)
         self._where = options.mapping
         mapping = read_mapping(options.mapping, self._mapping_keys())
-        about = _read_json(self.root / "dataset.json")
+        about = read_json(self.root / "dataset.json")
         if "dataset" in about:
             raise CosegError(
                 f"{self.root / 'dataset.json'} lists its files itself ('dataset'): put the images "
@@ -86,14 +91,14 @@ class NnunetDataset(LabelledDataset):
         self.mpp = float("nan") if self._mpp is None else self._mpp
         self.name = str(about.get("name") or self.root.name)
         self.license = str(about.get("licence", about.get("license", "unknown")))
-        labels = _labels(self.root / "dataset.json", about)
+        labels = named_labels(self.root / "dataset.json", about)
         regions, instances = self._classes(labels, mapping)
-        self._tables = _tables(labels, about, regions, instances, self.root / "dataset.json")
+        self._tables = label_tables(labels, about, regions, instances, self.root / "dataset.json")
         self.region_classes, self.instance_classes = regions.table, instances.table
         self._kinds = [k for k, one in (("regions", regions), ("instances", instances)) if one.ids]
         self._ending = str(about.get("file_ending", ""))
-        channel = _channel(mapping.get("channel"), about, self.root)
-        parts = _fold(self.root, mapping)
+        channel = channel_of(mapping.get("channel"), about, self.root)
+        parts = parts_of_fold(self.root, mapping)
         self.items, self.faults = self._find(channel, parts, mapping)
         if not self.items:
             more = f" {self.faults[0].sentence}" if self.faults else ""
@@ -202,7 +207,7 @@ class NnunetDataset(LabelledDataset):
                 if parts is not None and part == "train":
                     own = parts.get(case)
                     if own is None:
-                        faults.append(ItemFault(case, f"{_SPLITS} does not name {case}."))
+                        faults.append(ItemFault(case, f"{SPLITS} does not name {case}."))
                         continue
                 kinds = dict.fromkeys(self._kinds, path) if path is not None else {}
                 try:
@@ -214,7 +219,7 @@ class NnunetDataset(LabelledDataset):
                 for case, path in labels.items()
             ]
         faults += [
-            ItemFault(case, f"{_SPLITS} names {case}, which is no case of imagesTr.")
+            ItemFault(case, f"{SPLITS} names {case}, which is no case of imagesTr.")
             for case in sorted(set(parts or ()) - taken)
         ]
         return tuple(items), tuple(faults)
@@ -249,7 +254,7 @@ def is_toothfairy2(root: Path) -> bool:
     if "toothfairy2" in root.resolve().name.lower():
         return True
     try:
-        return "toothfairy2" in str(_read_json(root / "dataset.json").get("name", "")).lower()
+        return "toothfairy2" in str(read_json(root / "dataset.json").get("name", "")).lower()
     except CosegError:
         return False
 
@@ -268,126 +273,3 @@ def _planes(
         Item(f"{case}-z{plane:04d}", image, labels, group, plane, part)
         for plane in range(count_planes(image))
     ]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CosegError(f"{path} cannot be read as JSON: {error}.") from error
-    if not isinstance(about, dict):
-        raise CosegError(f"{path} is no description of a data set of nnU-Net.")
-    return about
-
-
-def _labels(where: Path, about: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Ids of each name, without the background."""
-    labels = about.get("labels")
-    if not isinstance(labels, dict) or not labels:
-        raise CosegError(f"{where} names no labels.")
-    found = {}
-    for name, said in labels.items():
-        try:
-            ids = tuple(int(one) for one in said) if isinstance(said, list) else (int(said),)
-        except (TypeError, ValueError) as error:
-            raise CosegError(
-                f"{where}: the label {name!r} is no number: nnU-Net v2 wants name = number."
-            ) from error
-        if any(not 0 <= one <= np.iinfo(np.uint16).max for one in ids):
-            raise CosegError(f"{where}: the label {name!r} is not 0 to 65,535.")
-        if ids != (0,):
-            found[str(name)] = ids
-    return found
-
-
-def _tables(
-    labels: Mapping[str, tuple[int, ...]],
-    about: Mapping[str, Any],
-    regions: ClassMapping,
-    instances: ClassMapping,
-    where: Path,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Region class and object class for each id of the files; -1 for an id that nobody names."""
-    for table in (regions, instances):
-        strange = [name for name in table.ids if name not in labels]
-        if strange:
-            raise CosegError(
-                f"The mapping names {strange[0]!r}, which is no label of {where}: they are "
-                f"{', '.join(labels)}."
-            )
-    silent = [name for name in labels if name not in regions.ids and name not in instances.ids]
-    if silent:
-        raise CosegError(
-            f"The mapping does not say what {silent[0]!r} of {where} is: name a class, "
-            '"background" or "ignore".'
-        )
-    size = max(one for ids in labels.values() for one in ids) + 1
-    region, kind = np.full(size, -1, np.int64), np.full(size, -1, np.int64)
-    region[0] = kind[0] = 0
-    for name in _ordered(labels, about, where):
-        for one in labels[name]:
-            region[one] = regions.ids.get(name, max(region[one], 0))
-            kind[one] = instances.ids.get(name, max(kind[one], 0))
-            if name == IGNORED and name not in instances.ids and instances.ids:
-                kind[one] = IGNORE
-    return region, kind
-
-
-def _ordered(
-    labels: Mapping[str, tuple[int, ...]], about: Mapping[str, Any], where: Path
-) -> list[str]:
-    """Names in the order in which they cover each other, the last on top."""
-    names = list(labels)
-    if all(len(ids) == 1 for ids in labels.values()):
-        return names
-    order = about.get("regions_class_order")
-    wanted = [name for name in names if name != IGNORED]
-    if not isinstance(order, list) or len(order) != len(wanted):
-        raise CosegError(
-            f"{where} has labels of several ids: its regions_class_order must have a number for "
-            "each of them."
-        )
-    # nnU-Net draws them as they are listed, each over those before it.
-    return wanted + [name for name in names if name == IGNORED]
-
-
-def _channel(said: object, about: Mapping[str, Any], root: Path) -> int:
-    names = about.get("channel_names", {})
-    listed = {str(name): int(number) for number, name in dict(names).items()}
-    several = any((root / "imagesTr").glob("*_0001.*"))
-    if said is None:
-        if several:
-            raise CosegError(
-                f"{root} has several files an image, a channel each: choose one in a mapping "
-                f"(channel = 0; they are {', '.join(listed) or 'not named'})."
-            )
-        return 0
-    if isinstance(said, str) and said in listed:
-        return listed[said]
-    if isinstance(said, int) and not isinstance(said, bool) and 0 <= said <= 9999:
-        return said
-    raise CosegError(f"channel in the mapping is none of {', '.join(listed)}: {said!r}.")
-
-
-def _fold(root: Path, mapping: Mapping[str, Any]) -> dict[str, str] | None:
-    """Part of each case in one fold, None where folds are not published."""
-    name = mapping.get("splits", _SPLITS)
-    if not isinstance(name, str) or climbs_out(name):
-        raise CosegError(f"splits in the mapping must be a file beside dataset.json: {name!r}.")
-    path = root / name
-    if not path.is_file():
-        if "splits" in mapping or "fold" in mapping:
-            raise CosegError(f"{path} does not exist: copy it from nnUNet_preprocessed.")
-        return None
-    fold = mapping.get("fold", 0)
-    try:
-        folds = json.loads(path.read_text(encoding="utf-8"))
-        chosen = folds[fold]
-        parts = dict.fromkeys(map(str, chosen["train"]), "train")
-        held = dict.fromkeys(map(str, chosen["val"]), "validation")
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise CosegError(f"{path} has no fold {fold!r} with train and val.") from error
-    both = sorted(parts.keys() & held)
-    if both:
-        raise CosegError(f"{path} has {both[0]} in both parts of fold {fold}.")
-    return parts | held
