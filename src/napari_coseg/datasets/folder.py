@@ -68,7 +68,7 @@ class FolderDataset(LabelledDataset):
         If there is no description or image, or a key is wrong.
     """
 
-    format = Format("folder", "folder data set, nnU-Net v2", "docs/formats.md")
+    format = Format("folder", "folder data set", "docs/formats.md")
 
     def __init__(self, root: Path | str, options: OpenOptions | None = None) -> None:
         self.root = Path(root)
@@ -107,8 +107,8 @@ class FolderDataset(LabelledDataset):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether a folder has a description of ours or of nnU-Net's."""
-        return (root / "dataset.toml").is_file() or nnunet.is_nnunet(root)
+        """Whether a folder has a description of ours, or nnU-Net's with labels of ours."""
+        return (root / "dataset.toml").is_file() or nnunet.is_own(root)
 
     @classmethod
     def name_of(cls, root: Path) -> str:

@@ -35,7 +35,7 @@ class ClassMapping:
 
     @classmethod
     def of(cls, names: Mapping[str, str]) -> ClassMapping:
-        """Return classes numbered in the order in which published ones are taken for them."""
+        """Give numbers to the classes that published ones are taken for."""
         ours = [name for name in dict.fromkeys(names.values()) if name not in (BACKGROUND, IGNORED)]
         known = {BACKGROUND: 0, IGNORED: IGNORE} | {n: i for i, n in enumerate(ours, 1)}
         return cls(ClassTable.from_names(ours), {one: known[name] for one, name in names.items()})

@@ -50,7 +50,7 @@ def describe(root: Path) -> dict[str, Any]:
         )
     known: dict[str, Any] = {"name": str(about.get("name", root.name))}
     known["license"] = str(about.get("licence", about.get("license", "unknown")))
-    if not _is_ours(root):
+    if not is_own(root):
         known["region_classes"] = _classes(root, about)[0]
     own = about.get(KEY)
     known |= own if isinstance(own, dict) else {}
@@ -74,14 +74,14 @@ def spacing_of_files(root: Path) -> bool:
 
 def label_folders(root: Path) -> Mapping[str, str]:
     """Return the folder of each kind of labels."""
-    if _is_ours(root):
+    if is_own(root):
         return {"regions": "regionsTr", "instances": "instancesTr", "classes": "classesTr"}
     return {"regions": "labelsTr"}
 
 
 def ignored_id(root: Path) -> int | None:
     """Return the id of pixels that training leaves out, None where there is none."""
-    return None if _is_ours(root) else _classes(root, _read(root))[1]
+    return None if is_own(root) else _classes(root, _read(root))[1]
 
 
 def nnunet_description(
@@ -134,8 +134,10 @@ def nnunet_description(
     return json.dumps(about, indent=2, ensure_ascii=False) + "\n"
 
 
-def _is_ours(root: Path) -> bool:
-    return (root / "regionsTr").is_dir() or (root / "instancesTr").is_dir()
+def is_own(root: Path) -> bool:
+    """Whether this program wrote a folder of nnU-Net's."""
+    labelled = (root / "regionsTr").is_dir() or (root / "instancesTr").is_dir()
+    return labelled and is_nnunet(root)
 
 
 def _read(root: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_coseg.datasets.coco import CocoDataset
 from napari_coseg.datasets.consep import ConsepDataset
 from napari_coseg.datasets.crag import CragDataset
 from napari_coseg.datasets.dsb2018 import Dsb2018Dataset
@@ -11,7 +12,12 @@ from napari_coseg.datasets.folder import FolderDataset
 from napari_coseg.datasets.glas import GlasDataset
 from napari_coseg.datasets.labelled import LabelledDataset, OpenOptions
 from napari_coseg.datasets.lizard import LizardDataset
+from napari_coseg.datasets.monuseg import MoNuSegDataset
+from napari_coseg.datasets.nnunet_raw import NnunetDataset
 from napari_coseg.datasets.pannuke import PannukeDataset
+from napari_coseg.datasets.puma import PumaDataset
+from napari_coseg.datasets.qupath import QuPathDataset
+from napari_coseg.datasets.toothfairy2 import ToothFairy2Dataset
 from napari_coseg.types import CosegError
 
 #: Every reader, in the order in which a list shows them.
@@ -23,6 +29,12 @@ READERS: tuple[type[LabelledDataset], ...] = (
     LizardDataset,
     PannukeDataset,
     Dsb2018Dataset,
+    PumaDataset,
+    MoNuSegDataset,
+    NnunetDataset,
+    ToothFairy2Dataset,
+    CocoDataset,
+    QuPathDataset,
 )
 
 

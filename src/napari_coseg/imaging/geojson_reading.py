@@ -1,24 +1,21 @@
 """GeoJSON of QuPath, or of ours, turned back into label images and a table.
 
-Read: a FeatureCollection, a bare list of features (QuPath's older exports) or one feature;
-Polygon and MultiPolygon geometries with holes; ``classification`` with ``color`` or the older
-``colorRGB``; ``measurements`` as an object of numbers or the older list of names and values. See
-`napari_coseg.imaging.geojson` for what is written.
+What a file may hold is in `napari_coseg.imaging.geojson_features`, what is written in
+`napari_coseg.imaging.geojson`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import ijson
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from napari_coseg.imaging.fill import Spans, fill, paint
+from napari_coseg.imaging.geojson_features import Feature, read_features
 from napari_coseg.imaging.opening import check_file
 from napari_coseg.types import IGNORE, RGB, ClassTable, CosegError
 
@@ -26,8 +23,6 @@ from napari_coseg.types import IGNORE, RGB, ClassTable, CosegError
 UNCLASSIFIED = "unclassified"
 #: Most pixels of a label image that is made: int32 labels of 4 GB.
 MOST_PIXELS = 1 << 30
-# No image has coordinates like this.
-_FURTHEST = float(1 << 31)
 # Objects that are filled together.
 _BATCH = 4096
 _LARGEST = np.iinfo(np.int32).max
@@ -93,7 +88,7 @@ def read_geojson(
     path = check_file(path)
     gathered = {"annotation": _Gathered(), "object": _Gathered()}
     skipped = 0
-    for feature in _features(path):
+    for feature in read_features(path):
         if not _gather(path, feature, gathered):
             skipped += 1
     annotations, objects = gathered["annotation"], gathered["object"]
@@ -141,48 +136,18 @@ class _Gathered:
         return fill(np.concatenate(rings), starts, np.repeat(np.arange(end - begin), count), shape)
 
 
-def _features(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with path.open("rb") as file:
-            start = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-        prefixes = ("item",) if start == b"[" else ("features.item", "")
-        for prefix in prefixes:
-            found = False
-            with path.open("rb") as file:
-                if file.read(3) != b"\xef\xbb\xbf":
-                    file.seek(0)
-                for feature in ijson.items(file, prefix, use_float=True):
-                    if isinstance(feature, dict) and feature.get("type") == "Feature":
-                        found = True
-                        yield feature
-            if found:
-                return
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        words = " ".join(str(error).split())[:120]
-        raise CosegError(f"{path.name} is no JSON, or was cut off: {words}.") from error
-
-
-def _gather(path: Path, feature: dict[str, Any], gathered: dict[str, _Gathered]) -> bool:
+def _gather(path: Path, feature: Feature, gathered: dict[str, _Gathered]) -> bool:
     """Take a feature; return whether it is an area."""
-    geometry = feature.get("geometry") or {}
-    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
-    if kind not in ("Polygon", "MultiPolygon"):
+    if feature.parts is None:
         return False
-    try:
-        polygons: Any = [coordinates] if kind == "Polygon" else coordinates
-        rings = [np.array([p[:2] for p in ring], float) for polygon in polygons for ring in polygon]
-        rings = [ring[:-1] if np.array_equal(ring[0], ring[-1]) else ring for ring in rings]
-        if not rings or any(ring.ndim != 2 or ring.shape[1] != 2 for ring in rings):
-            raise ValueError("rings are lists of points")
-    except (TypeError, ValueError, IndexError) as error:
-        raise CosegError(f"{path.name} has a {kind} with faulty coordinates: {error}.") from error
-    if not all(np.isfinite(ring).all() and (np.abs(ring) < _FURTHEST).all() for ring in rings):
-        raise CosegError(f"{path.name} has coordinates that no image has.")
-    properties = feature.get("properties") or {}
-    annotation = str(properties.get("objectType", properties.get("object_type", ""))).lower()
-    one = gathered["annotation" if annotation == "annotation" else "object"]
-    name, colour = _classification(properties.get("classification"))
-    if not name and annotation == "annotation":
+    rings = [ring for part in feature.parts for ring in part]
+    if not rings or not all(len(ring) for ring in rings):
+        raise CosegError(
+            f"{path.name} has an outline with faulty coordinates: no points ({feature.where})."
+        )
+    one = gathered["annotation" if feature.annotation else "object"]
+    name, colour = feature.name, feature.colour
+    if not name and feature.annotation:
         name = UNCLASSIFIED
     if name and name not in one.ids:
         if len(one.ids) >= IGNORE - 1:
@@ -193,42 +158,10 @@ def _gather(path: Path, feature: dict[str, Any], gathered: dict[str, _Gathered])
     one.points += rings
     one.rings_of.append(len(rings))
     one.kinds.append(one.ids[name] if name else 0)
-    one.measured.append(_measurements(properties.get("measurements")))
+    one.measured.append(feature.measured)
     for ring in rings:
         one.reach = np.maximum(one.reach, np.ceil(ring.max(axis=0)))
     return True
-
-
-def _classification(said: Any) -> tuple[str, RGB | None]:
-    if not isinstance(said, dict):
-        return "", None
-    names = said.get("names")
-    name = ": ".join(map(str, names)) if isinstance(names, list) else str(said.get("name") or "")
-    colour = said.get("color")
-    if isinstance(colour, list) and len(colour) == 3 and all(_is_byte(c) for c in colour):
-        return name, (int(colour[0]), int(colour[1]), int(colour[2]))
-    packed = said.get("colorRGB")
-    if isinstance(packed, int):
-        # Java packs alpha, red, green and blue into a signed number.
-        return name, (packed >> 16 & 255, packed >> 8 & 255, packed & 255)
-    return name, None
-
-
-def _is_byte(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 255
-
-
-def _measurements(said: Any) -> dict[str, float]:
-    pairs: list[tuple[Any, Any]] = []
-    if isinstance(said, dict):
-        pairs = list(said.items())
-    elif isinstance(said, list):
-        pairs = [(one.get("name"), one.get("value")) for one in said if isinstance(one, dict)]
-    return {
-        str(name): float(value)
-        for name, value in pairs
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
 
 
 def _regions(one: _Gathered, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
