@@ -43,7 +43,8 @@ class Suggestion:
     classes : ClassTable
     model : str
     objects : DataFrame or None
-        Of instances: ``label``, ``class`` and ``score``.
+        Of instances: ``label``, ``class`` and ``score``; of teeth also ``fdi`` and
+        ``fdi_confidence``.
     settings : mapping
         Of the run; no names of files.
     """
@@ -149,10 +150,24 @@ def _records(suggestion: Suggestion) -> dict[int, ObjectRecord]:
     table = suggestion.objects
     if table is None:
         return {}
-    rows = zip(table["label"], table["class"], table["score"], strict=True)
+    nothing = np.zeros(len(table))
+    rows = zip(
+        table["label"],
+        table["class"],
+        table["score"],
+        table.get("fdi", nothing),
+        table.get("fdi_confidence", nothing),
+        strict=True,
+    )
     return {
         int(label): ObjectRecord(
-            int(label), int(kind), float(score), origin="model", model=suggestion.model
+            int(label),
+            int(kind),
+            float(score),
+            origin="model",
+            model=suggestion.model,
+            fdi=int(fdi),
+            fdi_confidence=float(confidence),
         )
-        for label, kind, score in rows
+        for label, kind, score, fdi, confidence in rows
     }

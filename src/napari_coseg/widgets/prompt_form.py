@@ -27,6 +27,7 @@ from napari_coseg.weights.card import ModelCard
 from napari_coseg.widgets.image_field import ImageField
 from napari_coseg.widgets.parts import combo, focus_canvas, note
 from napari_coseg.widgets.prompt_canvas import TOOLS
+from napari_coseg.widgets.prompt_tooth import ToothRow
 from napari_coseg.widgets.prompt_walk_row import WalkRow
 
 if TYPE_CHECKING:
@@ -244,6 +245,8 @@ class PromptForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         self.selected = note()
         layout.addWidget(self.selected)
+        self.tooth = ToothRow()
+        layout.addWidget(self.tooth)
         grid = QGridLayout()
         grid.setSpacing(3)
         for place, (name, words, tip) in enumerate(

@@ -24,6 +24,9 @@ def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> s
         last - first > 1 for first, last in zip(record.box[:3], record.box[3:], strict=True)
     )
     parts.append(f"{record.area:,} voxels" if solid else size_words(record.area, mpp))
+    if record.fdi:
+        sure = "" if record.fdi_confidence >= 1 else f" ({record.fdi_confidence:.2f})"
+        parts.insert(1, f"FDI {record.fdi}{sure}")
     if not math.isnan(record.score):
         parts.append(f"{record.score:.2f}")
     return " · ".join(parts)
