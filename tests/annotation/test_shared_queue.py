@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from napari_coseg.annotation.case import Case
@@ -21,7 +22,13 @@ from napari_coseg.annotation.shared_opening import all_facts, begin_sharing, ope
 from napari_coseg.annotation.shared_queue import SharedQueue, TakenError
 from napari_coseg.annotation.snapshots import mark_of
 from napari_coseg.annotation.stored_labels import read_stored
-from napari_coseg.types import CosegError
+from napari_coseg.annotation.suggestions import (
+    Suggestion,
+    is_suggestion,
+    put_in_place,
+    write_beside,
+)
+from napari_coseg.types import ClassTable, CosegError
 from tests.annotation.helpers import identity_of, rectangle
 from tests.annotation.test_claims import Clock
 from tests.annotation.test_queue import folder
@@ -359,6 +366,60 @@ def test_work_that_nobody_knows_of_becomes_a_copy(ada: Person, ben: Person, root
     ben.queue.take(A)
     assert ben.sum(A) == 1
     assert len(conflicts(root)) == 2
+
+
+def suggest(person: Person, key: str) -> Path:
+    """Have a model suggest an object on a person's disk."""
+    labels = np.zeros(SHAPE, np.uint16)
+    labels[4:8, 4:9] = 1
+    table = pd.DataFrame({"label": [1], "class": [1], "score": [0.5]})
+    place = labels_file(person.home, key, "objects")
+    one = Suggestion(place, labels, ClassTable.from_names(["cell"]), "a-model", table)
+    assert put_in_place(write_beside(one, identity_of(SHAPE)), place)
+    return place
+
+
+def test_what_a_model_suggested_is_nobodys_work(ada: Person, ben: Person, root: Path) -> None:
+    assert is_suggestion(suggest(ben, A))
+    suggest(ben, B)
+    ada.queue.take(A)
+    ada.draw(A, 8, 8, 9, 9)
+    ada.queue.leave(A, Published(DONE))
+    # Theirs counts, without a copy of what nobody drew.
+    ben.queue.take(A)
+    assert ben.sum(A) == 1
+    assert conflicts(root) == []
+    ben.queue.leave(A, None)
+    # Where nobody else was it is what the case begins with.
+    ben.queue.take(B)
+    assert ben.sum(B) == 20
+    # Somebody takes it over: all that ben had is a suggestion.
+    ada.watch(70)
+    ada.queue.take(B)
+    ada.draw(B, 0, 0, 2, 2)
+    assert ben.queue.leave(B, None) is None
+    assert conflicts(root) == []
+    ada.queue.leave(B, Published(DONE))
+    ben.queue.take(B)
+    assert ben.sum(B) == 4
+
+
+def test_a_suggestion_that_somebody_touched_is_work(ada: Person, ben: Person, root: Path) -> None:
+    place = suggest(ben, A)
+    ben.draw(A, 0, 0, 4, 4)
+    assert not is_suggestion(place)
+    ada.queue.take(A)
+    ada.draw(A, 8, 8, 9, 9)
+    ada.queue.leave(A, Published(DONE))
+    ben.queue.take(A)
+    assert ben.sum(A) == 1
+    assert len(conflicts(root)) == 2
+    # Taken back, somebody has looked at it.
+    place = suggest(ada, B)
+    with Case.open(place, identity_of(SHAPE), np.zeros(SHAPE, np.int32)) as case:
+        case.undo()
+    assert not is_suggestion(place)
+    assert not is_suggestion(place.with_name("none"))
 
 
 def test_what_is_remembered(tmp_path: Path, ada: Person) -> None:

@@ -406,7 +406,10 @@ class SharedQueue:
         had = known.base or {}
         marks = self._journals.marks(case_key)
         worked = any(
-            marks[role] and marks[role] != (had[role].mark if role in had else "") for role in marks
+            marks[role]
+            and marks[role] != (had[role].mark if role in had else "")
+            and self._journals.is_work(case_key, role)
+            for role in marks
         )
         copy = self._journals.copy(case_key, known.token[:8], facts) if worked else None
         # What lies here comes from nothing that is published, and need not be kept.

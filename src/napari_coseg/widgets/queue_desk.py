@@ -189,6 +189,13 @@ class QueueDesk(QObject):
             self.sharing.take(number)
         self.opened.emit()
 
+    def prepare(self, ahead: int | None) -> None:
+        """Read another case ahead than `open_case` said: the list has changed, or who has what."""
+        if self.number is None or self.reading or self._reader is None or ahead == self._next:
+            return
+        self._next = ahead
+        self._reader.ahead(ahead, self.number)
+
     def close_case(self) -> None:
         """Close the open case and take its layers away.
 

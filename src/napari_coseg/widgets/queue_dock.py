@@ -342,6 +342,8 @@ class QueueDock(Dock):
         counts = {} if project is None else project.counts()
         parts = [f"{count:,} {status}" for status, count in counts.items() if count]
         self._counts.setText(" · ".join(parts))
+        if self.desk.number is not None:
+            self.desk.prepare(self._neighbour(self.desk.number, True))
         self._light()
 
     def _light(self) -> None:

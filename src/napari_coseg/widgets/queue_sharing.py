@@ -46,6 +46,7 @@ class QueueSharing(QObject):
     def __init__(self, opened: OpenedShared) -> None:
         super().__init__()
         self.holders: dict[int, str] = {}
+        self._views: dict[int, CaseView] = {}
         self._project: QueueProject = opened.project
         self._shared = opened.shared
         self._numbers = {chain_key(case.key): case.id for case in self._project.cases}
@@ -75,6 +76,11 @@ class QueueSharing(QObject):
     def name(self) -> str:
         """What the person is called."""
         return self._shared.name
+
+    def untouched(self, number: int) -> bool:
+        """Whether nobody has a case, nor ever left it to the others, as was seen last."""
+        view = self._views.get(number)
+        return view is None or not (view.holder or view.mine or view.state.by)
 
     def rename(self, name: str) -> None:
         """Call the person differently, from the next claim on."""
@@ -235,10 +241,13 @@ class QueueSharing(QObject):
         opened = None if self._opened is None else chain_key(self._project.case(self._opened).key)
         if not self._unpublished:
             adopt(self._project, {key: view for key, view in views.items() if key != opened})
+        self._views = {
+            self._numbers[key]: view for key, view in views.items() if key in self._numbers
+        }
         self.holders = {
-            self._numbers[key]: view.holder
-            for key, view in views.items()
-            if key in self._numbers and view.holder and not view.expired
+            number: view.holder
+            for number, view in self._views.items()
+            if view.holder and not view.expired
         }
         mine = views.get(opened or "")
         if mine is not None and not mine.mine and self._told_lost != self._opened:
