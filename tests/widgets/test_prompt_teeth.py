@@ -35,7 +35,7 @@ def prompt(queue: QueueDock, client: Any, viewer: Any, make_prompt_dock: Any, qt
     parts.asked(queue, client, qtbot)
     parts.answer(queue, client, qtbot)
     queue.suggest.switch.setChecked(False)
-    go(queue, qtbot, queue.model.cases[1].id)
+    go(queue, qtbot, queue.form.model.cases[1].id)
     dock = make_prompt_dock(viewer)
     dock.show()
 
@@ -92,9 +92,9 @@ def test_a_number_is_seen_and_corrected(
     # Of several there is no one number.
     prompt.editing.select([1, 2])
     assert not tooth.isVisible()
-    go(queue, qtbot, queue.model.cases[0].id)
+    go(queue, qtbot, queue.form.model.cases[0].id)
     assert queue.project is not None
-    stored = read_stored(queue.project.journal(queue.model.cases[1].id, "objects"))
+    stored = read_stored(queue.project.journal(queue.form.model.cases[1].id, "objects"))
     assert stored is not None
     assert {label: one.fdi for label, one in stored.objects.items()} == {1: 26, 2: 36}
 

@@ -78,19 +78,16 @@ def test_work_goes_from_one_to_the_other(
     dock: QueueDock, ben: OpenedShared, viewer: Any, qtbot: Any, root: Path
 ) -> None:
     assert is_shared(root)
-    assert dock._share.text() == "Shared: Ada"
+    assert dock.form.share.text() == "Shared: Ada"
     first, second = (ben.project.case(number).key for number in (1, 2))
     with pytest.raises(TakenError, match="Ada"):
         ben.shared.take(first)
     ben.shared.take(second)
     look(dock, qtbot, lambda: dock.holders == {2: "Ben"})
-    assert dock.model.data(dock.model.index(1, 1)) == "⇄ with Ben"
-    dock.open_case(2)
-    assert "Ben has this case open" in dock.message
-    assert dock.desk.number == 1
+    assert dock.form.model.data(dock.form.model.index(1, 1)) == "⇄ with Ben"
     # What Ada drew before it was shared is there, and what she draws now is published.
     viewer.layers["a0 objects"].paint((2, 2), 5)
-    dock._note.setPlainText("a note")
+    dock.form.note.setPlainText("a note")
     dock.finish()
     settle(dock, qtbot)
     assert dock.desk.number == 3
@@ -105,9 +102,9 @@ def test_work_goes_from_one_to_the_other(
     look(dock, qtbot, lambda: parts.statuses(dock)[:3] == [FLAGGED, DONE, IN_PROGRESS])
     assert dock.holders == {}
     go(dock, qtbot, 1)
-    assert dock._note.toPlainText() == "look"
+    assert dock.form.note.toPlainText() == "look"
     dock.share("Ada L.")
-    qtbot.waitUntil(lambda: dock._share.text() == "Shared: Ada L.", timeout=20_000)
+    qtbot.waitUntil(lambda: dock.form.share.text() == "Shared: Ada L.", timeout=20_000)
 
 
 def test_a_case_that_was_taken_over(
@@ -209,5 +206,5 @@ def test_it_is_shared_when_it_is_opened_again(
     second.window.add_dock_widget(again, name="Queue")
     again.open_folder(root)
     settle(again, qtbot)
-    assert again._share.text() == "Shared: Ada"
+    assert again.form.share.text() == "Shared: Ada"
     assert second.layers["a0 objects"].data.max() == 3
