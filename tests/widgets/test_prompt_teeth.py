@@ -78,7 +78,7 @@ def test_a_number_is_seen_and_corrected(
     assert tooth._others.text() == "Object 1 has this number too."
     choose(prompt, 36)
     assert not tooth._others.isVisible()
-    assert "object 2 is 36" in prompt.form._buttons["undo"].text()
+    assert "object 2 is 36" in prompt.form._buttons["undo"].toolTip()
     target = prompt.desk.target
     assert target is not None
     target.hand_over()

@@ -42,6 +42,8 @@ _TOOL_WORDS = {
 }
 _NEW_CLASS = "New class …"
 # Six buttons in a row of a narrow dock; the rest of their looks is napari's.
+#: Pixels that a button in a row of two has at least.
+_ROOM = 130
 _TIGHT = "QPushButton { padding: 4px 2px; }"
 
 
@@ -187,7 +189,12 @@ class PromptForm(QWidget):
         button = self._buttons[name]
         button.setEnabled(on)
         if words is not None:
-            button.setText(words)
+            # Cut at both ends it would tell neither what it does nor its key.
+            room = max(button.width(), _ROOM) - 12
+            button.setText(
+                button.fontMetrics().elidedText(words, Qt.TextElideMode.ElideMiddle, room)
+            )
+            button.setToolTip(words)
 
     def _button(self, name: str, words: str, tip: str = "") -> QPushButton:
         button = QPushButton(words)

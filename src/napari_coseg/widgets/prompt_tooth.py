@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_coseg.annotation.records import ObjectRecord
 from napari_coseg.widgets.parts import focus_canvas, note
+from napari_coseg.widgets.prompt_words import confidence_words
 from napari_coseg.widgets.tooth_field import fdi_combo
 
 
@@ -30,7 +31,7 @@ class ToothRow(QWidget):
         self._sure = QLabel()
         self._others = note()
         row = QHBoxLayout()
-        row.addWidget(QLabel("FDI number"))
+        row.addWidget(QLabel("FDI"))
         row.addWidget(self._number)
         row.addWidget(self._sure, 1)
         layout = QVBoxLayout(self)
@@ -48,9 +49,9 @@ class ToothRow(QWidget):
             return
         self._label = record.label
         self._number.setCurrentIndex(max(0, self._number.findData(record.fdi)))
-        sure = record.fdi_confidence
-        words = "" if not record.fdi else "sure" if sure >= 1 else f"proposed, {sure:.2f}"
-        self._sure.setText(words)
+        proposed = confidence_words(record.fdi_confidence)
+        words = f"proposed, {proposed}" if proposed else "sure"
+        self._sure.setText(words if record.fdi else "")
         same = [
             other.label
             for other in (objects or {}).values()

@@ -25,11 +25,17 @@ def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> s
     )
     parts.append(f"{record.area:,} voxels" if solid else size_words(record.area, mpp))
     if record.fdi:
-        sure = "" if record.fdi_confidence >= 1 else f" ({record.fdi_confidence:.2f})"
-        parts.insert(1, f"FDI {record.fdi}{sure}")
+        proposed = confidence_words(record.fdi_confidence)
+        parts.insert(1, f"FDI {record.fdi} ({proposed})" if proposed else f"FDI {record.fdi}")
     if not math.isnan(record.score):
         parts.append(f"{record.score:.2f}")
     return " · ".join(parts)
+
+
+def confidence_words(confidence: float) -> str:
+    """Write how sure a proposed FDI number is; "" for one that a person gave."""
+    # 0.996 is a proposal still.
+    return "" if confidence >= 1 else f"{min(confidence, 0.99):.2f}"
 
 
 def key_words(record: ObjectRecord, axis: int) -> str:

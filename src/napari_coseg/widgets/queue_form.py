@@ -65,6 +65,8 @@ class QueueForm(QWidget):
 
     def __init__(self, suggest: QCheckBox) -> None:
         super().__init__()
+        # Else napari puts empty room below it, where the list could be.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.folder = QPushButton("Open folder …")
         self.folder.setToolTip("Images, volumes and DICOM folders in it become the queue.")
         self.again = QPushButton("Look again")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_coseg.annotation.queue_images import CaseImage
 from napari_coseg.layers.queue_layers import picture_image, volume_image
@@ -16,6 +18,24 @@ from napari_coseg.widgets.queue_look import CaseLook
 
 if TYPE_CHECKING:
     import napari.viewer
+
+#: Milliseconds until the memory of layers that went is looked for.
+_LATER = 1000
+
+
+@contextlib.contextmanager
+def _collected_once() -> Iterator[None]:
+    """Let napari, which collects garbage with each layer that goes, look at nothing meanwhile.
+
+    Each time would take some 150 ms, of the moment in which a person waits for the next case. Once
+    for all of them is enough, a little later: until then their memory is not free.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        QTimer.singleShot(_LATER, gc.collect)
 
 
 def image_layer(image: CaseImage, name: str) -> Any:
@@ -79,12 +99,14 @@ class CaseLayers(QObject):
         layers = self.labels.layers
         self.labels.blockSignals(True)
         if self.labels.let_go():
-            for layer in layers:
-                self._viewer.layers.remove(layer)
+            gone = [*layers, self._image]
         else:
             warn_unsaved(layers)
-        if self._image in self._viewer.layers:
-            self._viewer.layers.remove(self._image)
+            gone = [self._image]
+        with _collected_once():
+            for layer in gone:
+                if layer in self._viewer.layers:
+                    self._viewer.layers.remove(layer)
 
     def write_late(self) -> None:
         """Leave the labels in the viewer until the disk takes them."""
