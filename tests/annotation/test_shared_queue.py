@@ -13,12 +13,14 @@ import pytest
 
 from napari_coseg.annotation.case import Case
 from napari_coseg.annotation.claims import Chains, Published, chain_key
-from napari_coseg.annotation.queue_project import LABELS, QueueProject, labels_file
+from napari_coseg.annotation.queue_places import LABELS, labels_file
+from napari_coseg.annotation.queue_project import QueueProject
 from napari_coseg.annotation.queue_store import DONE, FAILED, FLAGGED, IN_PROGRESS, TO_DO
 from napari_coseg.annotation.share_files import Share, ShareGoneError, is_shared
 from napari_coseg.annotation.shared_ledger import FILE as LEDGER
 from napari_coseg.annotation.shared_ledger import Ledger
 from napari_coseg.annotation.shared_opening import all_facts, begin_sharing, open_shared
+from napari_coseg.annotation.shared_publishing import publish_all, resume
 from napari_coseg.annotation.shared_queue import SharedQueue, TakenError
 from napari_coseg.annotation.snapshots import mark_of
 from napari_coseg.annotation.stored_labels import read_stored
@@ -188,7 +190,7 @@ def test_an_owner_who_comes_back_when_all_is_over(ada: Person, ben: Person, root
     ben.queue.leave(A, Published(DONE))
     # Nothing is drawn since: Ada's program was killed, and is started again.
     ada.start()
-    copies, troubles = ada.queue.resume({A: Published(IN_PROGRESS), B: Published()})
+    copies, troubles = resume(ada.queue, {A: Published(IN_PROGRESS), B: Published()})
     assert (len(copies), troubles) == (1, [])
     ada.queue.take(A)
     assert ada.sum(A) == 1
@@ -202,7 +204,7 @@ def test_a_killed_program_goes_on_where_it_was(ada: Person, ben: Person, root: P
     ada.draw(A, 0, 0, 4, 4)
     ben.watch(40)
     ada.start()
-    assert ada.queue.resume({A: Published(FLAGGED, "n")}) == ([], [])
+    assert resume(ada.queue, {A: Published(FLAGGED, "n")}) == ([], [])
     assert ben.queue.take(A) is not None
     assert ben.sum(A) == 16
     ben.queue.leave(A, None)
@@ -263,7 +265,7 @@ def test_an_answer_that_was_lost(
     ben.queue.take(A)
     ben.draw(A, 8, 8, 9, 9)
     ben.queue.leave(A, Published(FLAGGED))
-    assert ada.queue.resume({A: Published(DONE)}) == ([], [])
+    assert resume(ada.queue, {A: Published(DONE)}) == ([], [])
     assert conflicts(root) == []
     ada.queue.take(A)
     assert ada.sum(A) == 17
@@ -288,7 +290,7 @@ def test_a_folder_that_vanishes(ada: Person, ben: Person, root: Path) -> None:
     root.rmdir()
     away.rename(root)
     assert ada.sum(A) == 16
-    assert ada.queue.resume({A: Published(DONE)}) == ([], [])
+    assert resume(ada.queue, {A: Published(DONE)}) == ([], [])
     assert ben.queue.take(A) is not None
     assert ben.sum(A) == 16
 
@@ -317,7 +319,7 @@ def test_a_damaged_journal_does_not_keep_the_others(ada: Person, ben: Person) ->
         ada.draw(key, 0, 0, 4, 4)
     labels_file(ada.home, A, "objects").write_bytes(b"noise" * 1000)
     ada.start()
-    copies, troubles = ada.queue.resume({A: Published(DONE), B: Published(DONE)})
+    copies, troubles = resume(ada.queue, {A: Published(DONE), B: Published(DONE)})
     assert (len(copies), len(troubles)) == (0, 1)
     assert "damaged" in troubles[0]
     views = ben.queue.look()
@@ -404,6 +406,17 @@ def test_what_a_model_suggested_is_nobodys_work(ada: Person, ben: Person, root: 
     assert ben.sum(B) == 4
 
 
+def test_a_suggestion_alone_is_not_published(ada: Person, ben: Person) -> None:
+    """Of the work from before a queue was shared."""
+    suggest(ada, A)
+    suggest(ada, B)
+    ada.draw(B, 0, 0, 2, 2)
+    assert publish_all(ada.queue, {A: Published(), B: Published()}) == 1
+    views = ben.queue.look()
+    assert set(views) == {chain_key(B)}
+    assert ada.sum(A) == 20
+
+
 def test_a_suggestion_that_somebody_touched_is_work(ada: Person, ben: Person, root: Path) -> None:
     place = suggest(ben, A)
     ben.draw(A, 0, 0, 4, 4)
@@ -452,8 +465,8 @@ def test_sharing_a_queue_that_was_worked_in(tmp_path: Path) -> None:
     opened = open_shared(root, "Ada", home=mine)
     with opened.project as project:
         assert project.case(1).status == DONE
-        assert opened.shared.publish_all(all_facts(project)) == 2
-        assert opened.shared.publish_all(all_facts(project)) == 0
+        assert publish_all(opened.shared, all_facts(project)) == 2
+        assert publish_all(opened.shared, all_facts(project)) == 0
     opened = open_shared(root, home=theirs)
     with opened.project as project:
         statuses = [case.status for case in project.cases]

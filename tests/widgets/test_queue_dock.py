@@ -228,6 +228,7 @@ def test_export_of_the_open_case(dock: QueueDock, viewer: Any, qtbot: Any, tmp_p
     qtbot.waitUntil(lambda: not dock.exporting.busy, timeout=20_000)
     settle(dock, qtbot)
     assert names(viewer) == ["a0", "a0 objects"]
+    assert dock.message == f"1 case is in {out}."
     data = FolderDataset(out)
     (item,) = data.items
     read = data.read(item)

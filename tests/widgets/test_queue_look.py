@@ -54,7 +54,7 @@ def test_a_case_of_somebody_else_is_only_looked_at(
     draw(ben, viewer, 2, 20, 20, 30, 30)
     parts.look(dock, qtbot, lambda: dock.holders == {2: "Ben"})
     go(dock, qtbot, 2)
-    assert names(viewer) == ["a1", "a1 objects (only to look at)"]
+    assert names(viewer) == ["a1", "a1 objects (locked)"]
     layer = viewer.layers[1]
     # As Ben left it last, with class and table.
     assert (layer.data > 0).sum() == 100
@@ -77,7 +77,7 @@ def test_a_case_of_somebody_else_is_only_looked_at(
     prompt = make_prompt_dock(viewer)
     assert not prompt.desk.with_target(lambda target: True)
     assert "Ben has this case" in prompt.status
-    assert names(viewer) == ["a1", "a1 objects (only to look at)"]
+    assert names(viewer) == ["a1", "a1 objects (locked)"]
     dock.finish()
     dock.flag()
     assert dock.project is not None
@@ -135,7 +135,7 @@ def test_a_copy_is_looked_at_and_taken_over(
     assert row.startswith("a1: objects that Ben drew, kept ")
     lost._copies._look.click()
     settle(lost, qtbot)
-    assert names(viewer) == ["a1", "a1 objects (only to look at)"]
+    assert names(viewer) == ["a1", "a1 objects (locked)"]
     assert (viewer.layers[1].data > 0).sum() == 100
     assert "the copy of what Ben drew" in lost.form.banner.words
     assert lost.form.banner.work.text() == "Take it over"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_coseg.annotation import queue_project
+from napari_coseg.annotation import queue_places
 from napari_coseg.annotation.claims import Published
 from napari_coseg.annotation.queue_store import DONE, FLAGGED, IN_PROGRESS
 from napari_coseg.annotation.share_files import is_shared
@@ -29,7 +29,7 @@ viewer, root, plain_dock = parts.viewer, parts.root, parts.dock
 
 @pytest.fixture(autouse=True)
 def own_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_project, "data_folder", lambda: tmp_path / "own" / "journals")
+    monkeypatch.setattr(queue_places, "data_folder", lambda: tmp_path / "own" / "journals")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_coseg.annotation.claims import Published, chain_key
 from napari_coseg.annotation.places import SUFFIX
-from napari_coseg.annotation.queue_project import labels_file
+from napari_coseg.annotation.queue_places import labels_file
 from napari_coseg.annotation.share_files import Share, create_once
 from napari_coseg.annotation.shared_ledger import Ledger
 from napari_coseg.annotation.snapshots import (

@@ -104,10 +104,15 @@ class QueueExporting(QObject):
                 return
             self.said.emit(" ".join(told))
             if again is not None and self._desk.number is None and self._desk.project is project:
+                self._desk.opened.connect(tell_again)
                 self.again.emit(again)
-                # What opening says is not about the data set.
-                self.said.emit(" ".join(told))
             self.changed.emit()
+
+        def tell_again() -> None:
+            """Say it once more: what opening a case says takes its place."""
+            if not self._desk.reading:
+                self._desk.opened.disconnect(tell_again)
+                self.said.emit(" ".join(told))
 
         self._work = in_background(
             write,

@@ -105,7 +105,7 @@ class CaseLook(QObject):
             if role in self._stored
         ]
         for layer in self._layers:
-            layer.name = f"{layer.name} (only to look at)"
+            layer.name = f"{layer.name} (locked)"
             layer.data.flags.writeable = False
             self._viewer.layers.append(layer)
             layer.editable = False

@@ -18,6 +18,7 @@ from napari_coseg.annotation.share_files import ShareGoneError
 from napari_coseg.annotation.shared_copies import LostCopy, list_copies, read_copy, settle
 from napari_coseg.annotation.shared_journals import ROLES
 from napari_coseg.annotation.shared_opening import OpenedShared, adopt, all_facts, facts_of
+from napari_coseg.annotation.shared_publishing import publish_all, resume
 from napari_coseg.annotation.shared_queue import CaseView
 from napari_coseg.annotation.stored_labels import StoredLabels, read_stored
 from napari_coseg.types import CosegError
@@ -159,7 +160,7 @@ class QueueSharing(QObject):
         facts = all_facts(self._project)
         self.said.emit("Publishing what was done before …")
         self._submit(
-            lambda: self._shared.publish_all(facts),
+            lambda: publish_all(self._shared, facts),
             lambda future: self._hear(future, lambda count: self.said.emit(_published(count))),
         )
 
@@ -188,7 +189,7 @@ class QueueSharing(QObject):
         opened = None if self._opened is None else self._project.case(self._opened).key
 
         def look() -> tuple[dict[str, CaseView], list[LostCopy], Any]:
-            again = self._shared.resume(facts, opened) if facts else None
+            again = resume(self._shared, facts, opened) if facts else None
             return self._shared.look(), list_copies(self._shared.share), again
 
         self._submit(look, lambda future: self._on_look(stamp, future))
