@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -368,6 +369,39 @@ def test_work_that_nobody_knows_of_becomes_a_copy(ada: Person, ben: Person, root
     ben.queue.take(A)
     assert ben.sum(A) == 1
     assert len(conflicts(root)) == 2
+
+
+def test_a_takeover_while_labels_are_fetched(
+    ada: Person, ben: Person, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program stands still between its claim and the copy, and all goes on without it."""
+    ben.queue.take(A)
+    ben.draw(A, 0, 0, 2, 2)
+    ben.queue.leave(A, Published(IN_PROGRESS))
+    bring, times = ada.queue._journals.bring, []
+
+    def late(*args: Any) -> Any:
+        if not times:
+            ben.watch(70)
+            for number in (4, 8):
+                ben.queue.take(A)
+                ben.draw(A, number, number, number + 2, number + 2)
+                ben.queue.leave(A, Published(DONE))
+        times.append(args)
+        return bring(*args)
+
+    monkeypatch.setattr(ada.queue._journals, "bring", late)
+    state = ada.queue.take(A)
+    assert state is not None
+    assert state.status == DONE
+    assert len(times) == 2
+    assert ada.sum(A) == 12
+    ada.queue.leave(A, None)
+    # Labels that are truly gone end it.
+    for path in (root / "coseg-shared" / "labels").iterdir():
+        path.unlink()
+    with pytest.raises(ShareGoneError):
+        Person(root, ada.home.with_name("cem"), "Cem").queue.take(A)
 
 
 def suggest(person: Person, key: str) -> Path:

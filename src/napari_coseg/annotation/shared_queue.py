@@ -166,43 +166,54 @@ class SharedQueue:
         CosegError
             If labels are damaged, or a disk is full.
         """
-        key = chain_key(case_key)
         with self._lock, reaching(self.share):
-            self.share.check()
-            self._seat.beat()
+            for left in reversed(range(_TRIES)):
+                try:
+                    return self._take(case_key)
+                except FileNotFoundError:
+                    # This program stood still for so long that somebody took the case over, and
+                    # published it anew, twice.
+                    if not left:
+                        raise
+        raise AssertionError("unreachable")
+
+    def _take(self, case_key: str) -> Published | None:
+        key = chain_key(case_key)
+        self.share.check()
+        self._seat.beat()
+        known = self._ledger.case(key)
+        step, _ = self._chains.last(key)
+        if known.token and step.token != known.token:
+            self._lost(case_key, known, None)
             known = self._ledger.case(key)
-            step, _ = self._chains.last(key)
-            if known.token and step.token != known.token:
-                self._lost(case_key, known, None)
-                known = self._ledger.case(key)
-            if known.token and known.phase != ASKED:
-                self._ledger.put(key, dataclasses.replace(known, phase=HELD))
-                return None
-            if not known.token:
-                if step.token and not self._watch.expired(key, step):
-                    raise _taken(step)
-                known = dataclasses.replace(known, token=secrets.token_hex(16), phase=ASKED)
-                # Before it is asked for: a program that dies in between knows that it may have it.
-                self._ledger.put(key, known)
-                claim = Step(
-                    step.turn + 1,
-                    known.token,
-                    self._ledger.seat,
-                    self._ledger.name,
-                    step.state,
-                    step.old,
-                )
-                if not self._chains.add(key, claim):
-                    self._ledger.put(key, Known(base=known.base))
-                    raise _taken(self._chains.last(key)[0])
-            try:
-                base = self._journals.bring(case_key, step.state, known.base)
-            except BaseException:
-                with contextlib.suppress(CosegError, OSError):
-                    self._free(key)
-                raise
-            self._ledger.put(key, Known(known.token, HELD, base))
-            return step.state
+        if known.token and known.phase != ASKED:
+            self._ledger.put(key, dataclasses.replace(known, phase=HELD))
+            return None
+        if not known.token:
+            if step.token and not self._watch.expired(key, step):
+                raise _taken(step)
+            known = dataclasses.replace(known, token=secrets.token_hex(16), phase=ASKED)
+            # Before it is asked for: a program that dies in between knows that it may have it.
+            self._ledger.put(key, known)
+            claim = Step(
+                step.turn + 1,
+                known.token,
+                self._ledger.seat,
+                self._ledger.name,
+                step.state,
+                step.old,
+            )
+            if not self._chains.add(key, claim):
+                self._ledger.put(key, Known(base=known.base))
+                raise _taken(self._chains.last(key)[0])
+        try:
+            base = self._journals.bring(case_key, step.state, known.base)
+        except BaseException:
+            with contextlib.suppress(CosegError, OSError):
+                self._free(key)
+            raise
+        self._ledger.put(key, Known(known.token, HELD, base))
+        return step.state
 
     def leave(self, case_key: str, facts: Published | None) -> Path | None:
         """Publish a case whose journals are closed, and give it back.
