@@ -35,6 +35,22 @@ OKABE_ITO: tuple[RGB, ...] = (
     (153, 153, 153),
 )
 
+#: Numbers that a tooth may have, in the order of a chart: FDI two-digit notation (ISO 3950). The
+#: first digit is the quadrant, upper right, upper left, lower left, lower right of the patient: of
+#: the permanent teeth 1 to 4, of the deciduous ones 5 to 8.
+FDI_NUMBERS: tuple[int, ...] = tuple(
+    10 * quadrant + tooth
+    for quadrant in range(1, 9)
+    for tooth in range(1, 9 if quadrant <= 4 else 6)
+)
+
+
+def jaw_of(fdi: int) -> str:
+    """Return the jaw of a tooth by its FDI number: "upper" or "lower", "" for no number."""
+    if fdi not in FDI_NUMBERS:
+        return ""
+    return "upper" if fdi // 10 in (1, 2, 5, 6) else "lower"
+
 
 class CosegError(Exception):
     """What went wrong and what to do, in one sentence that a person can act on."""

@@ -58,6 +58,9 @@ def plain(record: ObjectRecord) -> tuple[Any, ...]:
         record.planes,
         record.origin,
         record.model,
+        record.axes,
+        record.fdi,
+        record.fdi_confidence,
     )
 
 

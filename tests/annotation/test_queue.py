@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_coseg.annotation import queue_project
+from napari_coseg.annotation import queue_places
 from napari_coseg.annotation.queue_cases import case_stem, find_cases, natural
 from napari_coseg.annotation.queue_images import read_case, read_small_picture
-from napari_coseg.annotation.queue_project import FILE, QueueProject
+from napari_coseg.annotation.queue_places import FILE
+from napari_coseg.annotation.queue_project import QueueProject
 from napari_coseg.annotation.queue_store import DONE, FAILED, FLAGGED, IN_PROGRESS, STATUSES, TO_DO
 from napari_coseg.annotation.queue_times import ActiveTime
 from napari_coseg.imaging.volume_grid import VolumeGrid
@@ -176,8 +177,8 @@ def test_folders_that_are_no_queue(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, own = folder(tmp_path / "images"), tmp_path / "user" / "journals"
-    monkeypatch.setattr(queue_project, "why_not", lambda path: "cannot be written to")
-    monkeypatch.setattr(queue_project, "data_folder", lambda: own)
+    monkeypatch.setattr(queue_places, "why_not", lambda path: "cannot be written to")
+    monkeypatch.setattr(queue_places, "data_folder", lambda: own)
     with QueueProject.open(root) as project:
         assert own.parent in project.home.parents
         project.set_note(1, "kept")

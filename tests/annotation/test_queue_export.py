@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from napari_coseg.annotation.case import Case
 from napari_coseg.annotation.identity import identify
+from napari_coseg.annotation.queue_cases import find_cases
 from napari_coseg.annotation.queue_export import export_cases
 from napari_coseg.annotation.queue_export_plan import NoPixelSizeError, finished_cases
 from napari_coseg.annotation.queue_project import QueueProject
@@ -18,7 +20,9 @@ from napari_coseg.annotation.queue_store import DONE
 from napari_coseg.annotation.records import ObjectRecord
 from napari_coseg.annotation.stored_labels import read_stored
 from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.imaging.tables import read_objects
 from napari_coseg.imaging.volume_grid import VolumeGrid
+from napari_coseg.imaging.volume_result import VOLUME_COLUMNS
 from napari_coseg.imaging.volume_writing import write_labels, write_volume
 from napari_coseg.imaging.volumes import read_label_volume, read_volume
 from napari_coseg.types import CosegError, Mask
@@ -36,8 +40,14 @@ def label(
     image: np.ndarray,
     classes: list[list[object]],
     kinds: dict[int, int] | None = None,
+    numbers: dict[int, tuple[int, float]] | None = None,
 ) -> None:
-    known = {key: ObjectRecord(key, kind) for key, kind in (kinds or {}).items()}
+    none = dict.fromkeys(kinds or {}, (0, 0.0))
+    known = {
+        key: ObjectRecord(key, kind, fdi=fdi, fdi_confidence=sure)
+        for key, kind in (kinds or {}).items()
+        for fdi, sure in ((none | (numbers or {}))[key],)
+    }
     with Case.open(
         project.journal(number, role), identify(image), labels.copy(), objects=known
     ) as case:
@@ -72,6 +82,7 @@ def volumes(tmp_path: Path) -> QueueProject:
             images[number - 1],
             TEETH[::-1] if turned else TEETH,
             kinds,
+            {5: (36, 1.0), 9: (47, 0.625)},
         )
         label(project, number, "regions", regions, images[number - 1], JAWS)
         project.set_status(number, DONE)
@@ -132,6 +143,29 @@ def test_the_files_of_nnunet(volumes: QueueProject, tmp_path: Path) -> None:
     assert labels[3, 5, 5] == 2
 
 
+@pytest.mark.parametrize(("layout", "where"), [("folder", "objects"), ("nnunet", "objectsTr")])
+def test_teeth_and_their_numbers_are_in_a_table(
+    volumes: QueueProject, tmp_path: Path, layout: str, where: str
+) -> None:
+    out = tmp_path / "out"
+    export_cases(finished_cases(volumes), out, layout, name="teeth")
+    assert sorted(path.name for path in (out / where).iterdir()) == ["scan0.csv", "scan1.csv"]
+    for name in ("scan0", "scan1"):
+        table = pd.read_csv(out / where / f"{name}.csv", keep_default_na=False)
+        assert tuple(table.columns) == VOLUME_COLUMNS
+        assert table["label"].tolist() == [5, 9, 12]
+        assert table["fdi"].tolist() == [36, 47, 0]
+        assert table["fdi_confidence"].tolist() == [1.0, 0.625, 0.0]
+        assert table["jaw"].tolist() == ["lower", "lower", ""]
+        # In the data set's numbers, whatever they are in the case.
+        assert table["class_name"].tolist() == ["tooth", "implant", ""]
+        assert table["volume_vx"].tolist() == [4, 4, 1]
+        assert table["volume_mm3"].tolist() == [0.32, 0.32, 0.08]
+        assert table["region_name"].tolist() == ["upper jaw", "lower jaw", "lower jaw"]
+    # A table is no case: what was exported can be opened as a queue.
+    assert len(find_cases(out)) == 2
+
+
 def test_hidden_names_stay_hidden(volumes: QueueProject, tmp_path: Path) -> None:
     volumes.set_anonymous(True)
     export_cases(finished_cases(volumes), tmp_path / "out", "folder", name="teeth")
@@ -152,6 +186,10 @@ def test_pictures(tmp_path: Path) -> None:
         objects = np.zeros((20, 30), np.int32)
         objects[4:8, 4:8] = 1
         label(project, 1, "objects", objects, pixels, [["object", [1, 2, 3]]], {1: 0})
+        regions = np.ones((20, 30), np.uint8)
+        regions[5:, :], regions[0] = 2, 255
+        names = [["stroma", [4, 5, 6]], ["gland", [7, 8, 9]]]
+        label(project, 1, "regions", regions, pixels, names)
         for number in (1, 2):
             project.set_status(number, DONE)
         with pytest.raises(NoPixelSizeError):
@@ -170,6 +208,10 @@ def test_pictures(tmp_path: Path) -> None:
             np.testing.assert_array_equal(read.image, pixels)
             np.testing.assert_array_equal(read.instances, objects)
             np.testing.assert_array_equal(read.classes, objects)
+            where = {"folder": "objects", "nnunet": "objectsTr"}[layout]
+            (row,) = read_objects(out / where / f"{item.name}.csv").to_dict("records")
+            assert (row["label"], row["class_name"], row["region_name"]) == (1, "object", "gland")
+            assert (row["area_px"], row["area_um2"], row["row0"], row["row"]) == (16, 1.0, 4, 5.5)
         with pytest.raises(CosegError, match="not empty"):
             export_cases(finished_cases(project), out, "folder", name="x", mpp=0.25)
 

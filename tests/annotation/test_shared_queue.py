@@ -6,22 +6,32 @@ import json
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from napari_coseg.annotation.case import Case
 from napari_coseg.annotation.claims import Chains, Published, chain_key
-from napari_coseg.annotation.queue_project import LABELS, QueueProject, labels_file
+from napari_coseg.annotation.queue_places import LABELS, labels_file
+from napari_coseg.annotation.queue_project import QueueProject
 from napari_coseg.annotation.queue_store import DONE, FAILED, FLAGGED, IN_PROGRESS, TO_DO
 from napari_coseg.annotation.share_files import Share, ShareGoneError, is_shared
 from napari_coseg.annotation.shared_ledger import FILE as LEDGER
 from napari_coseg.annotation.shared_ledger import Ledger
 from napari_coseg.annotation.shared_opening import all_facts, begin_sharing, open_shared
+from napari_coseg.annotation.shared_publishing import publish_all, resume
 from napari_coseg.annotation.shared_queue import SharedQueue, TakenError
 from napari_coseg.annotation.snapshots import mark_of
 from napari_coseg.annotation.stored_labels import read_stored
-from napari_coseg.types import CosegError
+from napari_coseg.annotation.suggestions import (
+    Suggestion,
+    is_suggestion,
+    put_in_place,
+    write_beside,
+)
+from napari_coseg.types import ClassTable, CosegError
 from tests.annotation.helpers import identity_of, rectangle
 from tests.annotation.test_claims import Clock
 from tests.annotation.test_queue import folder
@@ -181,7 +191,7 @@ def test_an_owner_who_comes_back_when_all_is_over(ada: Person, ben: Person, root
     ben.queue.leave(A, Published(DONE))
     # Nothing is drawn since: Ada's program was killed, and is started again.
     ada.start()
-    copies, troubles = ada.queue.resume({A: Published(IN_PROGRESS), B: Published()})
+    copies, troubles = resume(ada.queue, {A: Published(IN_PROGRESS), B: Published()})
     assert (len(copies), troubles) == (1, [])
     ada.queue.take(A)
     assert ada.sum(A) == 1
@@ -195,7 +205,7 @@ def test_a_killed_program_goes_on_where_it_was(ada: Person, ben: Person, root: P
     ada.draw(A, 0, 0, 4, 4)
     ben.watch(40)
     ada.start()
-    assert ada.queue.resume({A: Published(FLAGGED, "n")}) == ([], [])
+    assert resume(ada.queue, {A: Published(FLAGGED, "n")}) == ([], [])
     assert ben.queue.take(A) is not None
     assert ben.sum(A) == 16
     ben.queue.leave(A, None)
@@ -256,7 +266,7 @@ def test_an_answer_that_was_lost(
     ben.queue.take(A)
     ben.draw(A, 8, 8, 9, 9)
     ben.queue.leave(A, Published(FLAGGED))
-    assert ada.queue.resume({A: Published(DONE)}) == ([], [])
+    assert resume(ada.queue, {A: Published(DONE)}) == ([], [])
     assert conflicts(root) == []
     ada.queue.take(A)
     assert ada.sum(A) == 17
@@ -281,7 +291,7 @@ def test_a_folder_that_vanishes(ada: Person, ben: Person, root: Path) -> None:
     root.rmdir()
     away.rename(root)
     assert ada.sum(A) == 16
-    assert ada.queue.resume({A: Published(DONE)}) == ([], [])
+    assert resume(ada.queue, {A: Published(DONE)}) == ([], [])
     assert ben.queue.take(A) is not None
     assert ben.sum(A) == 16
 
@@ -310,7 +320,7 @@ def test_a_damaged_journal_does_not_keep_the_others(ada: Person, ben: Person) ->
         ada.draw(key, 0, 0, 4, 4)
     labels_file(ada.home, A, "objects").write_bytes(b"noise" * 1000)
     ada.start()
-    copies, troubles = ada.queue.resume({A: Published(DONE), B: Published(DONE)})
+    copies, troubles = resume(ada.queue, {A: Published(DONE), B: Published(DONE)})
     assert (len(copies), len(troubles)) == (0, 1)
     assert "damaged" in troubles[0]
     views = ben.queue.look()
@@ -361,6 +371,104 @@ def test_work_that_nobody_knows_of_becomes_a_copy(ada: Person, ben: Person, root
     assert len(conflicts(root)) == 2
 
 
+def test_a_takeover_while_labels_are_fetched(
+    ada: Person, ben: Person, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program stands still between its claim and the copy, and all goes on without it."""
+    ben.queue.take(A)
+    ben.draw(A, 0, 0, 2, 2)
+    ben.queue.leave(A, Published(IN_PROGRESS))
+    bring, times = ada.queue._journals.bring, []
+
+    def late(*args: Any) -> Any:
+        if not times:
+            ben.watch(70)
+            for number in (4, 8):
+                ben.queue.take(A)
+                ben.draw(A, number, number, number + 2, number + 2)
+                ben.queue.leave(A, Published(DONE))
+        times.append(args)
+        return bring(*args)
+
+    monkeypatch.setattr(ada.queue._journals, "bring", late)
+    state = ada.queue.take(A)
+    assert state is not None
+    assert state.status == DONE
+    assert len(times) == 2
+    assert ada.sum(A) == 12
+    ada.queue.leave(A, None)
+    # Labels that are truly gone end it.
+    for path in (root / "coseg-shared" / "labels").iterdir():
+        path.unlink()
+    with pytest.raises(ShareGoneError):
+        Person(root, ada.home.with_name("cem"), "Cem").queue.take(A)
+
+
+def suggest(person: Person, key: str) -> Path:
+    """Have a model suggest an object on a person's disk."""
+    labels = np.zeros(SHAPE, np.uint16)
+    labels[4:8, 4:9] = 1
+    table = pd.DataFrame({"label": [1], "class": [1], "score": [0.5]})
+    place = labels_file(person.home, key, "objects")
+    one = Suggestion(place, labels, ClassTable.from_names(["cell"]), "a-model", table)
+    assert put_in_place(write_beside(one, identity_of(SHAPE)), place)
+    return place
+
+
+def test_what_a_model_suggested_is_nobodys_work(ada: Person, ben: Person, root: Path) -> None:
+    assert is_suggestion(suggest(ben, A))
+    suggest(ben, B)
+    ada.queue.take(A)
+    ada.draw(A, 8, 8, 9, 9)
+    ada.queue.leave(A, Published(DONE))
+    # Theirs counts, without a copy of what nobody drew.
+    ben.queue.take(A)
+    assert ben.sum(A) == 1
+    assert conflicts(root) == []
+    ben.queue.leave(A, None)
+    # Where nobody else was it is what the case begins with.
+    ben.queue.take(B)
+    assert ben.sum(B) == 20
+    # Somebody takes it over: all that ben had is a suggestion.
+    ada.watch(70)
+    ada.queue.take(B)
+    ada.draw(B, 0, 0, 2, 2)
+    assert ben.queue.leave(B, None) is None
+    assert conflicts(root) == []
+    ada.queue.leave(B, Published(DONE))
+    ben.queue.take(B)
+    assert ben.sum(B) == 4
+
+
+def test_a_suggestion_alone_is_not_published(ada: Person, ben: Person) -> None:
+    """Of the work from before a queue was shared."""
+    suggest(ada, A)
+    suggest(ada, B)
+    ada.draw(B, 0, 0, 2, 2)
+    assert publish_all(ada.queue, {A: Published(), B: Published()}) == 1
+    views = ben.queue.look()
+    assert set(views) == {chain_key(B)}
+    assert ada.sum(A) == 20
+
+
+def test_a_suggestion_that_somebody_touched_is_work(ada: Person, ben: Person, root: Path) -> None:
+    place = suggest(ben, A)
+    ben.draw(A, 0, 0, 4, 4)
+    assert not is_suggestion(place)
+    ada.queue.take(A)
+    ada.draw(A, 8, 8, 9, 9)
+    ada.queue.leave(A, Published(DONE))
+    ben.queue.take(A)
+    assert ben.sum(A) == 1
+    assert len(conflicts(root)) == 2
+    # Taken back, somebody has looked at it.
+    place = suggest(ada, B)
+    with Case.open(place, identity_of(SHAPE), np.zeros(SHAPE, np.int32)) as case:
+        case.undo()
+    assert not is_suggestion(place)
+    assert not is_suggestion(place.with_name("none"))
+
+
 def test_what_is_remembered(tmp_path: Path, ada: Person) -> None:
     ledger = Ledger(ada.home, "other share")
     assert ledger.name == "Ada"
@@ -391,8 +499,8 @@ def test_sharing_a_queue_that_was_worked_in(tmp_path: Path) -> None:
     opened = open_shared(root, "Ada", home=mine)
     with opened.project as project:
         assert project.case(1).status == DONE
-        assert opened.shared.publish_all(all_facts(project)) == 2
-        assert opened.shared.publish_all(all_facts(project)) == 0
+        assert publish_all(opened.shared, all_facts(project)) == 2
+        assert publish_all(opened.shared, all_facts(project)) == 0
     opened = open_shared(root, home=theirs)
     with opened.project as project:
         statuses = [case.status for case in project.cases]

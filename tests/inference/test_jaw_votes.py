@@ -7,10 +7,10 @@ import pytest
 
 from napari_coseg.datasets.synthetic_cbct import CbctSettings, SyntheticCbct, generate_cbct
 from napari_coseg.imaging.volume_grid import VolumeGrid
+from napari_coseg.imaging.volume_objects import volume_objects
 from napari_coseg.imaging.volume_result import VOLUME_COLUMNS
 from napari_coseg.inference.fdi import FDI_COLUMNS, propose_fdi
 from napari_coseg.inference.jaw_votes import jaw_of_objects, vote_jaws
-from napari_coseg.inference.volume_objects import volume_objects
 from napari_coseg.types import ClassTable, CosegError
 
 REGIONS = ClassTable.from_names(["upper jaw", "lower jaw", "pharynx"])

@@ -331,7 +331,7 @@ def test_undo_and_redo_of_what_was_kept(dock: PromptDock, qtbot: Any) -> None:
     box(dock, qtbot, 2, 5, 12, 15)
     dock.drawing.commit()
     before = labels(dock).copy()
-    assert "object 1" in dock.form._buttons["undo"].text()
+    assert "object 1" in dock.form._buttons["undo"].toolTip()
     dock.undo()
     assert not labels(dock).any()
     assert ids(dock) == set()

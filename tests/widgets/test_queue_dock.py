@@ -86,15 +86,15 @@ def test_cases_one_after_the_other(dock: QueueDock, viewer: Any, qtbot: Any) -> 
     paint(viewer.layers["a0 objects"], 3)
     before = viewer.layers["a0 objects"].data.copy()
     assert before.any()
-    dock._note.setPlainText("look again")
+    dock.form.note.setPlainText("look again")
     dock.flag()
     # As a person at the list does.
-    dock.table.setFocus()
-    qtbot.keyClick(dock.table, Qt.Key.Key_K)
+    dock.form.table.setFocus()
+    qtbot.keyClick(dock.form.table, Qt.Key.Key_K)
     settle(dock, qtbot)
     assert names(viewer) == ["a1", "a1 objects"]
     assert not viewer.layers["a1 objects"].data.any()
-    assert dock.table.selectionModel().selectedRows()[0].row() == 1
+    assert dock.form.table.selectionModel().selectedRows()[0].row() == 1
     dock.finish()
     settle(dock, qtbot)
     assert names(viewer) == ["a2", "a2 objects"]
@@ -113,8 +113,8 @@ def test_cases_one_after_the_other(dock: QueueDock, viewer: Any, qtbot: Any) -> 
     assert "last case" in dock.message
     go(dock, qtbot, 1)
     np.testing.assert_array_equal(viewer.layers["a0 objects"].data, before)
-    assert dock._note.toPlainText() == "look again"
-    assert dock._flag.isChecked()
+    assert dock.form.note.toPlainText() == "look again"
+    assert dock.form.flag.isChecked()
 
 
 def test_all_comes_back_in_another_viewer(
@@ -159,11 +159,11 @@ def test_names_can_be_hidden(dock: QueueDock, viewer: Any, qtbot: Any) -> None:
 
 
 def test_filter(dock: QueueDock) -> None:
-    dock._find.setText("a")
-    assert dock.model.rowCount() == 3
-    dock._shown.setCurrentIndex(dock._shown.findText("In progress"))
-    assert dock.model.rowCount() == 1
-    assert dock.model.data(dock.model.index(0, 0)) == "a0"
+    dock.form.find.setText("a")
+    assert dock.form.model.rowCount() == 3
+    dock.form.shown.setCurrentIndex(dock.form.shown.findText("In progress"))
+    assert dock.form.model.rowCount() == 1
+    assert dock.form.model.data(dock.form.model.index(0, 0)) == "a0"
 
 
 def test_objects_are_lent_to_who_edits_them(dock: QueueDock, viewer: Any, qtbot: Any) -> None:
@@ -224,10 +224,11 @@ def test_export_of_the_open_case(dock: QueueDock, viewer: Any, qtbot: Any, tmp_p
     assert dock.project is not None
     dock.project.set_status(1, DONE)
     out = tmp_path / "out"
-    dock.export(out, "nnunet", 0.5)
-    qtbot.waitUntil(lambda: dock._exporting is None, timeout=20_000)
+    dock.exporting.write(out, "nnunet", 0.5)
+    qtbot.waitUntil(lambda: not dock.exporting.busy, timeout=20_000)
     settle(dock, qtbot)
     assert names(viewer) == ["a0", "a0 objects"]
+    assert dock.message == f"1 case is in {out}."
     data = FolderDataset(out)
     (item,) = data.items
     read = data.read(item)

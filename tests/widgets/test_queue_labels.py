@@ -244,7 +244,7 @@ def test_a_failed_case_is_not_done(dock: QueueDock, qtbot: Any, root: Path) -> N
     (root / "y" / "a.png").write_bytes(b"nothing")
     go(dock, qtbot, 2)
     assert dock.project.case(2).status == FAILED
-    assert not dock._done.isEnabled()
+    assert not dock.form.done.isEnabled()
     dock.finish()
     assert dock.desk.number == 2
     assert "cannot be read" in dock.message

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_coseg.annotation import queue_project
+from napari_coseg.annotation import queue_places
 from napari_coseg.annotation.claims import Published
 from napari_coseg.annotation.queue_store import DONE, FLAGGED, IN_PROGRESS
 from napari_coseg.annotation.share_files import is_shared
@@ -17,16 +17,19 @@ from napari_coseg.annotation.shared_opening import OpenedShared, open_shared
 from napari_coseg.annotation.shared_queue import SharedQueue, TakenError
 from napari_coseg.annotation.stored_labels import read_stored
 from napari_coseg.widgets.queue_dock import QueueDock
+from napari_coseg.widgets.session import Session
 from tests.annotation.test_claims import Clock
+from tests.layers.test_results import result
 from tests.widgets import test_queue_dock as parts
 from tests.widgets.test_queue_dock import go, paint, settle
+from tests.widgets.test_segment_volume import VolumeClient
 
 viewer, root, plain_dock = parts.viewer, parts.root, parts.dock
 
 
 @pytest.fixture(autouse=True)
 def own_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_project, "data_folder", lambda: tmp_path / "own" / "journals")
+    monkeypatch.setattr(queue_places, "data_folder", lambda: tmp_path / "own" / "journals")
 
 
 @pytest.fixture
@@ -75,19 +78,16 @@ def test_work_goes_from_one_to_the_other(
     dock: QueueDock, ben: OpenedShared, viewer: Any, qtbot: Any, root: Path
 ) -> None:
     assert is_shared(root)
-    assert dock._share.text() == "Shared: Ada"
+    assert dock.form.share.text() == "Shared: Ada"
     first, second = (ben.project.case(number).key for number in (1, 2))
     with pytest.raises(TakenError, match="Ada"):
         ben.shared.take(first)
     ben.shared.take(second)
     look(dock, qtbot, lambda: dock.holders == {2: "Ben"})
-    assert dock.model.data(dock.model.index(1, 1)) == "⇄ with Ben"
-    dock.open_case(2)
-    assert "Ben has this case open" in dock.message
-    assert dock.desk.number == 1
+    assert dock.form.model.data(dock.form.model.index(1, 1)) == "⇄ with Ben"
     # What Ada drew before it was shared is there, and what she draws now is published.
     viewer.layers["a0 objects"].paint((2, 2), 5)
-    dock._note.setPlainText("a note")
+    dock.form.note.setPlainText("a note")
     dock.finish()
     settle(dock, qtbot)
     assert dock.desk.number == 3
@@ -102,9 +102,9 @@ def test_work_goes_from_one_to_the_other(
     look(dock, qtbot, lambda: parts.statuses(dock)[:3] == [FLAGGED, DONE, IN_PROGRESS])
     assert dock.holders == {}
     go(dock, qtbot, 1)
-    assert dock._note.toPlainText() == "look"
+    assert dock.form.note.toPlainText() == "look"
     dock.share("Ada L.")
-    qtbot.waitUntil(lambda: dock._share.text() == "Shared: Ada L.", timeout=20_000)
+    qtbot.waitUntil(lambda: dock.form.share.text() == "Shared: Ada L.", timeout=20_000)
 
 
 def test_a_case_that_was_taken_over(
@@ -124,6 +124,56 @@ def test_a_case_that_was_taken_over(
     qtbot.waitUntil(lambda: len(list(folder.iterdir())) == 2, timeout=20_000)
     look(dock, qtbot, lambda: dock.holders == {1: "Ben"})
     other.leave(key, Published(DONE))
+
+
+def test_nothing_is_suggested_for_cases_of_others(
+    dock: QueueDock, ben: OpenedShared, qtbot: Any
+) -> None:
+    client, session = VolumeClient(), Session()
+    session._client = client  # type: ignore[assignment]
+    dock.suggest._session = session
+    second, third = (ben.project.case(number).key for number in (2, 3))
+    ben.shared.take(second)
+    look(dock, qtbot, lambda: dock.holders == {2: "Ben"})
+    # The next one is another one now: that is read ahead, and suggested for.
+    qtbot.waitUntil(lambda: dock.suggest._last is not None and dock.suggest._last[1] == 3)
+    dock.suggest.switch.setChecked(True)
+    qtbot.waitUntil(lambda: len(client.asked) == 1, timeout=20_000)
+    assert client.asked[0][1].name == "a2"
+    # Somebody takes it while the model is at it.
+    ben.shared.take(third)
+    look(dock, qtbot, lambda: 3 in dock.holders)
+    assert client.asked[0][3].future.cancelled()
+    assert not dock.suggest.busy
+    # They are left with work: not ours to suggest for either.
+    for key in (second, third):
+        ben.shared.leave(key, Published(DONE))
+    look(dock, qtbot, lambda: dock.holders == {} and parts.statuses(dock)[2] == DONE)
+    qtbot.waitUntil(lambda: dock.suggest._last is not None and dock.suggest._last[1] == 2)
+    qtbot.wait(100)
+    assert len(client.asked) == 1
+    assert dock.project is not None
+    assert not any(dock.project.journal(number, "objects").exists() for number in (2, 3))
+
+
+def test_a_suggestion_that_comes_too_late(
+    dock: QueueDock, ben: OpenedShared, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, session = VolumeClient(), Session()
+    session._client = client  # type: ignore[assignment]
+    dock.suggest._session = session
+    dock.suggest.switch.setChecked(True)
+    qtbot.waitUntil(lambda: len(client.asked) == 1, timeout=20_000)
+    made = result(40, 50, None)
+    made.metadata["model"] = "a-model"
+    # Taken in the moment in which it is written.
+    monkeypatch.setattr(dock.desk.sharing, "untouched", lambda number: False)
+    client.asked[0][3].future.set_result(made)
+    qtbot.waitUntil(lambda: not dock.suggest.busy, timeout=20_000)
+    assert dock.project is not None
+    folder = dock.project.journal(2, "objects").parent
+    assert not dock.project.journal(2, "objects").exists()
+    assert list(folder.glob("*.tmp*")) == []
 
 
 def test_a_folder_that_goes_away_and_comes_back(
@@ -156,5 +206,5 @@ def test_it_is_shared_when_it_is_opened_again(
     second.window.add_dock_widget(again, name="Queue")
     again.open_folder(root)
     settle(again, qtbot)
-    assert again._share.text() == "Shared: Ada"
+    assert again.form.share.text() == "Shared: Ada"
     assert second.layers["a0 objects"].data.max() == 3

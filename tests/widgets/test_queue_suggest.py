@@ -16,6 +16,7 @@ from napari_coseg.imaging.volume_writing import write_volume
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.prompt_target import Target
 from napari_coseg.widgets.queue_dock import QueueDock
+from napari_coseg.widgets.queue_labels import CaseLabels
 from napari_coseg.widgets.session import Session
 from tests.layers.test_results import result
 from tests.widgets.test_queue_dock import go, paint, settle
@@ -95,15 +96,15 @@ def test_the_next_case_begins_with_what_was_found(
     answer(dock, client, qtbot)
     assert "is ready" in dock.message
     expected = found(GRID)
-    go(dock, qtbot, dock.model.cases[1].id)
+    go(dock, qtbot, dock.form.model.cases[1].id)
     layer = objects(viewer, "b")
     qtbot.waitUntil(lambda: bool(np.any(layer.data)), timeout=10_000)
     np.testing.assert_array_equal(layer.data, expected.instances)
     assert layer.features["class_name"].tolist() == ["tooth", "tooth"]
     regions = next(la for la in viewer.layers if la.name == "b regions")
     np.testing.assert_array_equal(regions.data, expected.regions)
-    labels = dock.desk._labels
-    assert labels is not None
+    labels = dock.desk.labels
+    assert isinstance(labels, CaseLabels)
     target = labels._kept["instances"]
     assert isinstance(target, Target)
     assert target.case.undo_name == "Suggestion: 2 objects"
@@ -119,7 +120,7 @@ def test_the_next_case_begins_with_what_was_found(
     pending.future.set_result(made)
     qtbot.waitUntil(lambda: not dock.suggest.busy, timeout=10_000)
     assert dock.project is not None
-    stored = read_stored(dock.project.journal(dock.model.cases[2].id, "objects"))
+    stored = read_stored(dock.project.journal(dock.form.model.cases[2].id, "objects"))
     assert stored is not None
     np.testing.assert_array_equal(stored.labels, made.instances)
 
@@ -127,7 +128,7 @@ def test_the_next_case_begins_with_what_was_found(
 def test_labels_that_are_there_are_left_alone(
     dock: QueueDock, viewer: Any, client: VolumeClient, qtbot: Any
 ) -> None:
-    first, second = (case.id for case in dock.model.cases[:2])
+    first, second = (case.id for case in dock.form.model.cases[:2])
     go(dock, qtbot, second)
     paint(objects(viewer, "b"), 5)
     go(dock, qtbot, first)
@@ -143,7 +144,7 @@ def test_a_case_that_is_opened_first_begins_without(
     dock.suggest.switch.setChecked(True)
     asked(dock, client, qtbot)
     pending = client.volumes[0][3]
-    go(dock, qtbot, dock.model.cases[1].id)
+    go(dock, qtbot, dock.form.model.cases[1].id)
     assert pending.future.cancelled()
     assert not objects(viewer, "b").data.any()
 
@@ -156,7 +157,7 @@ def test_what_goes_wrong_is_said_and_nothing_is_kept(
     client.volumes[0][3].future.set_exception(CosegError("The model worker is busy."))
     qtbot.waitUntil(lambda: "The model worker is busy." in dock.message, timeout=10_000)
     assert dock.project is not None
-    path = dock.project.journal(dock.model.cases[1].id, "objects")
+    path = dock.project.journal(dock.form.model.cases[1].id, "objects")
     assert not path.exists()
     # A result without objects suggests none.
     dock.suggest.switch.setChecked(False)

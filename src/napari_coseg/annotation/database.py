@@ -19,8 +19,11 @@ from napari_coseg.annotation.faults import damaged, explained
 from napari_coseg.annotation.identity import ImageIdentity
 from napari_coseg.types import CosegError
 
-#: Version of the tables below.
-FORMAT = 1
+#: Version of the tables below and of what is in them. 2: records of objects have the axes of their
+#: planes, which some of format 1 had too, an FDI number, and its confidence.
+FORMAT = 2
+#: The oldest one that is read.
+_OLDEST = 1
 #: Marks a SQLite file as a journal: "CSEG".
 _APPLICATION = 0x43534547
 #: Size of the -wal file from which it is copied back into the journal, while nothing else is to do,
@@ -94,7 +97,7 @@ class Database:
                 f"The journal {self.path} was made by a newer napari-coseg (format {version}, this "
                 f"one knows {FORMAT}); update napari-coseg to open it."
             )
-        if tables and version < FORMAT:
+        if tables and version < _OLDEST:
             raise CosegError(
                 f"The journal {self.path} has the format {version}, which no released napari-coseg "
                 "wrote; move it away and open the case again."
@@ -108,12 +111,15 @@ class Database:
                 for statement in _TABLES.split(";"):
                     db.execute(statement)
                 db.execute(f"PRAGMA application_id={_APPLICATION}")
-                db.execute(f"PRAGMA user_version={FORMAT}")
                 self._set("identity", identity.to_json())
                 self._set("shape", json.dumps(self.grid.shape))
                 self._set("side", str(self.grid.side))
                 self._set("made", str(time.time()))
                 self._set("head", "0")
+            if version < FORMAT:
+                # Of format 1 nothing has to be written anew: what its records do not say is not
+                # known. What is written from here on an older program must not read.
+                db.execute(f"PRAGMA user_version={FORMAT}")
         try:
             known = ImageIdentity.from_json(self._get("identity"))
         except CosegError as error:

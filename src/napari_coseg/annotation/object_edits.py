@@ -19,7 +19,7 @@ from napari_coseg.annotation.change import (
 )
 from napari_coseg.annotation.records import ObjectRecord, Row, without_masks
 from napari_coseg.annotation.state import State
-from napari_coseg.types import CosegError, Mask, Prompt
+from napari_coseg.types import FDI_NUMBERS, CosegError, Mask, Prompt
 
 
 class ObjectEdits:
@@ -123,6 +123,7 @@ class ObjectEdits:
             class_id = item.class_id
             if class_id is None:
                 class_id = 0 if old is None else old.class_id
+            fdi, confidence = (0, 0.0) if old is None else (old.fdi, old.fdi_confidence)
             told[label] = ObjectRecord(
                 label,
                 class_id,
@@ -131,6 +132,8 @@ class ObjectEdits:
                 planes=item.placed(),
                 model=item.model,
                 axes=(item.axis,) * len(item.placed()),
+                fdi=fdi,
+                fdi_confidence=confidence,
             )
             if old is not None:
                 told[label] = _with_other_planes(told[label], old, item)
@@ -169,7 +172,8 @@ class ObjectEdits:
     def split(self, label: int, line: npt.ArrayLike, width: float = 1) -> Change:
         """Part an object along a drawn line.
 
-        The largest part keeps the id; the parts keep the class, and have no prompts.
+        The largest part keeps the id and the FDI number; the parts keep the class, and have no
+        prompts.
 
         Parameters
         ----------
@@ -197,11 +201,15 @@ class ObjectEdits:
         plain = dataclasses.replace(
             record, score=math.nan, prompts=(), planes=(), axes=(), origin="split", model=""
         )
-        told = {part: dataclasses.replace(plain, label=part) for part in (label, *parts)}
+        told = {label: plain}
+        for part in parts:
+            told[part] = dataclasses.replace(plain, label=part, fdi=0, fdi_confidence=0.0)
         return self._state.drawn("split", f"split object {label}", draft, told, must_stay=told)
 
     def merge(self, labels: Sequence[int]) -> Change:
         """Make one object of several: the first, which keeps its class and gets all prompts.
+
+        It keeps its FDI number too; where it has none, it gets that of the next one that has.
 
         Raises
         ------
@@ -214,8 +222,11 @@ class ObjectEdits:
         first = records[0]
         draft = self._state.draft()
         edits.replace(draft, records[1:], first.label)
+        numbered = next((record for record in records if record.fdi), first)
         told = dataclasses.replace(
             first,
+            fdi=numbered.fdi,
+            fdi_confidence=numbered.fdi_confidence,
             score=math.nan,
             prompts=tuple(prompt for record in records for prompt in record.prompts),
             planes=tuple(plane for record in records for plane in record.planes),
@@ -258,6 +269,36 @@ class ObjectEdits:
         }
         name = f"class of {count_name([record.label for record in records])}"
         return self._state.done("class", name, (), rows)
+
+    def set_fdi(self, numbers: Mapping[int, int]) -> Change:
+        """Give teeth their FDI numbers, as a person says, with a confidence of 1.
+
+        Parameters
+        ----------
+        numbers : mapping of int to int
+            By label; 0 for none.
+
+        Raises
+        ------
+        CosegError
+            If there is no such object, or no such number; nothing has changed then.
+        """
+        records = self._state.known(numbers)
+        rows: dict[int, Row] = {}
+        for record in records:
+            fdi = int(numbers[record.label])
+            if fdi not in (0, *FDI_NUMBERS):
+                raise CosegError(
+                    f"{fdi} is no FDI number: they are 11 to 48, and 51 to 85 for milk teeth."
+                )
+            after = dataclasses.replace(record, fdi=fdi, fdi_confidence=1.0 if fdi else 0.0)
+            if after != record:
+                rows[record.label] = (record, after)
+        one = records[0].label
+        words = count_name([record.label for record in records])
+        if len(records) == 1 and numbers[one]:
+            words += f" is {numbers[one]}"
+        return self._state.done("fdi", f"FDI number: {words}", (), rows)
 
 
 def _replaced(old: ObjectRecord, item: Commit) -> ObjectRecord | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from PIL import Image
 
 from napari_coseg.annotation.queue_export_plan import (
@@ -21,9 +22,12 @@ from napari_coseg.annotation.queue_export_plan import (
     plan_export,
 )
 from napari_coseg.annotation.queue_images import CaseImage, read_case
+from napari_coseg.annotation.queue_objects import objects_of
+from napari_coseg.annotation.stored_labels import StoredLabels
 from napari_coseg.datasets.nnunet import CHANNEL, nnunet_description
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.imaging.labels import write_label_tiff
+from napari_coseg.imaging.tables import write_objects
 from napari_coseg.imaging.volume_writing import write_labels, write_volume
 from napari_coseg.imaging.windows import HOUNSFIELD
 from napari_coseg.types import IGNORE, CosegError
@@ -37,12 +41,14 @@ _FOLDERS = {
         "regions": "regions",
         "instances": "instances",
         "classes": "classes",
+        "objects": "objects",
     },
     "nnunet": {
         "images": "imagesTr",
         "regions": "regionsTr",
         "instances": "instancesTr",
         "classes": "classesTr",
+        "objects": "objectsTr",
         "labels": "labelsTr",
     },
 }
@@ -82,6 +88,8 @@ def export_cases(
     there are several classes, are left out of training (``ignore``). Beside it lie regions,
     objects and classes as in our layout, so that nothing of them is lost to `FolderDataset`.
 
+    In both layouts a case with objects has a table of them: classes, sizes, places, FDI numbers.
+
     All cases are looked at before the first file is written: which are written, what each id
     means, whether they fit together.
 
@@ -118,21 +126,26 @@ def export_cases(
     half = 2 * len(cases)
     plan = plan_export(cases, mpp, progress and (lambda at, _: progress(at, half)))
     ignored, in_hu = False, True
+    names = [*plan.regions.colours], [*plan.kinds.colours]
     for number, case in enumerate(plan.cases):
         if progress is not None:
             progress(len(cases) + number, half)
         image = read_case(case.image)
-        parts = _parts(case, plan, image)
+        parts, objects, kinds = _parts(case, plan, image)
         if layout == "nnunet":
             counts = len(plan.regions.colours), len(plan.kinds.colours)
             parts["labels"], marked = _semantic(parts, *counts)
             ignored |= marked
             in_hu &= _is_hounsfield(image)
         _write(folder, _FOLDERS[layout], layout, case.name, image, parts)
+        if objects is not None and kinds is not None:
+            size = mpp if image.mpp is None else image.mpp
+            table = objects_of(objects, kinds, parts.get("regions"), image, size, names)
+            _write_table(folder / _FOLDERS[layout]["objects"] / f"{case.name}.csv", *table)
     own = {
         ("spacing" if plan.volumes else "mpp"): plan.size,
-        "region_classes": [*plan.regions.colours],
-        "instance_classes": [*plan.kinds.colours],
+        "region_classes": names[0],
+        "instance_classes": names[1],
         "colours": {**plan.regions.colours, **plan.kinds.colours},
     }
     if layout == "nnunet":
@@ -152,11 +165,17 @@ def export_cases(
     return Exported(len(plan.cases), tuple(plan.notes))
 
 
-def _parts(case: ExportCase, plan: ExportPlan, image: CaseImage) -> dict[str, Array]:
-    """Return the label arrays of a case by their kinds; what nobody drew is not among them."""
+def _parts(
+    case: ExportCase, plan: ExportPlan, image: CaseImage
+) -> tuple[dict[str, Array], StoredLabels | None, Array | None]:
+    """Return the label arrays of a case by their kinds, its objects, and the class of each.
+
+    What nobody drew is not among them.
+    """
     shape = image.pixels.shape[: 2 if image.grid is None else 3]
     objects, areas = drawn(case.objects), drawn(case.regions)
     parts: dict[str, Array] = {}
+    classes: Array | None = None
     for stored in (objects, areas):
         check_shape(case.name, stored, shape)
     if areas is not None:
@@ -172,7 +191,7 @@ def _parts(case: ExportCase, plan: ExportPlan, image: CaseImage) -> dict[str, Ar
             own = ids[record.class_id] if 0 < record.class_id < IGNORE else IGNORE
             classes[label] = 1 if only and own == IGNORE else own
         parts["classes"] = classes[objects.labels]
-    return parts
+    return parts, objects, classes
 
 
 def _is_hounsfield(image: CaseImage) -> bool:
@@ -221,6 +240,14 @@ def _write(
                 write_label_tiff(folder / folders[kind] / f"{name}.tif", labels)
     except OSError as error:
         raise CosegError(f"{folder} cannot be written ({error.strerror or error}).") from error
+
+
+def _write_table(path: Path, table: pd.DataFrame, columns: tuple[str, ...]) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_objects(path, table, columns)
+    except OSError as error:
+        raise CosegError(f"{path} cannot be written ({error.strerror or error}).") from error
 
 
 def _write_png(path: Path, pixels: Array) -> None:

@@ -1,9 +1,4 @@
-"""A queue: the cases of a folder, in an order, each with what a person did about it.
-
-The queue's own files lie in ``coseg-queue`` in that folder: one for the cases, and a journal for
-the labels of each. Where a folder cannot be written to, or is on a network share (SQLite's locks
-do not hold there), they lie in the user's data folder.
-"""
+"""A queue: the cases of a folder, in an order, each with what a person did about it."""
 
 from __future__ import annotations
 
@@ -14,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from napari_coseg.annotation.places import SUFFIX, data_folder, why_not
-from napari_coseg.annotation.queue_cases import OWN_FOLDER, find_cases, listed_cases
+from napari_coseg.annotation.queue_cases import find_cases, listed_cases
 from napari_coseg.annotation.queue_faults import damaged_queue
 from napari_coseg.annotation.queue_names import ORDER, HiddenOrder, case_name, case_names, masked
+from napari_coseg.annotation.queue_places import FILE, LABELS, home_of, labels_file
 from napari_coseg.annotation.queue_store import (
     FAILED,
     IN_PROGRESS,
@@ -29,11 +24,6 @@ from napari_coseg.annotation.queue_store import (
 )
 from napari_coseg.annotation.queue_writer import QueueWriter
 from napari_coseg.types import CosegError
-
-#: Name of the queue's file.
-FILE = "project.coseg-queue"
-#: Folder of the journals, beside that file.
-LABELS = "labels"
 
 
 class QueueProject:
@@ -90,7 +80,7 @@ class QueueProject:
             The cases of a new queue, where these are not all of the folder; a queue that was made
             of a list takes in no new files by itself.
         home : Path, optional
-            Folder of the queue's own files, by default as this module's description says.
+            Folder of the queue's own files, by default as `queue_places` says.
 
         Raises
         ------
@@ -342,34 +332,3 @@ class QueueProject:
     def _trouble(self, sentence: str | None) -> None:
         if self.on_trouble is not None:
             self.on_trouble(sentence)
-
-
-def labels_file(home: Path, key: str, role: str) -> Path:
-    """Return the journal of a case, by the path of its image below the queue's folder."""
-    # By the path and not by the number: a queue that begins anew finds its labels again.
-    digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
-    return home / LABELS / f"{digest}.{role}{SUFFIX}"
-
-
-def local_home_of(root: Path) -> Path:
-    """Return where the own files of a folder's queue lie on one's own disk."""
-    digest = hashlib.blake2b(str(root.absolute()).encode(), digest_size=8).hexdigest()
-    return data_folder().parent / "queues" / digest
-
-
-def home_of(root: Path) -> Path:
-    """Return where the own files of a folder's queue lie.
-
-    Raises
-    ------
-    CosegError
-        If the folder is not there.
-    """
-    if not root.is_dir():
-        raise CosegError(
-            f"The folder {root} does not exist: choose another one, or connect its disk."
-        )
-    inside = root / OWN_FOLDER
-    if not why_not(root):
-        return inside
-    return local_home_of(root)

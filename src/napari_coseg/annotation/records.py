@@ -13,6 +13,8 @@ from napari_coseg.types import CosegError, Prompt
 
 #: A record before and after an edit; None where there is no object.
 Row = tuple["ObjectRecord | None", "ObjectRecord | None"]
+#: What older records do not say: axes, FDI number, its confidence.
+_NOT_KNOWN: tuple[Any, ...] = ((), 0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class ObjectRecord:
         The plane of each prompt in a volume; empty in a picture.
     axes : tuple of int
         The axis along which each of these planes is counted; empty where it is the first for all.
+    fdi : int
+        FDI number of a tooth, 0 for none.
+    fdi_confidence : float
+        How sure that number is, 0 to 1: 1 where a person gave it.
     origin : str
         Where it comes from: "prompt", "brush", "model", "file", "split", "merge".
     model : str
@@ -53,6 +59,8 @@ class ObjectRecord:
     origin: str = "prompt"
     model: str = ""
     axes: tuple[int, ...] = ()
+    fdi: int = 0
+    fdi_confidence: float = 0.0
 
     def __post_init__(self) -> None:
         if not any(self.axes):
@@ -91,12 +99,16 @@ def record_to_plain(record: ObjectRecord) -> list[Any]:
         record.planes,
         record.origin,
         record.model,
-        *([record.axes] if record.axes else []),
+        record.axes,
+        record.fdi,
+        record.fdi_confidence,
     ]
 
 
 def record_from_plain(label: int, plain: list[Any]) -> ObjectRecord:
     """Return the record of a label that `record_to_plain` took apart.
+
+    Records of journals of format 1 end after the model, or after the axes.
 
     Raises
     ------
@@ -104,7 +116,8 @@ def record_from_plain(label: int, plain: list[Any]) -> ObjectRecord:
         If the values are something else.
     """
     try:
-        class_id, score, area, box, prompts, planes, origin, model, *axes = plain
+        class_id, score, area, box, prompts, planes, origin, model, *further = plain
+        axes, fdi, confidence = (*further, *_NOT_KNOWN[len(further) :])
         return ObjectRecord(
             label,
             int(class_id),
@@ -115,7 +128,9 @@ def record_from_plain(label: int, plain: list[Any]) -> ObjectRecord:
             tuple(planes),
             str(origin),
             str(model),
-            tuple(int(axis) for axis in axes[0]) if axes else (),
+            tuple(int(axis) for axis in axes),
+            int(fdi),
+            float(confidence),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CosegError(f"The journal's record of object {label} is damaged.") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_coseg.annotation.claims import Published, chain_key
 from napari_coseg.annotation.places import SUFFIX
-from napari_coseg.annotation.queue_project import labels_file
+from napari_coseg.annotation.queue_places import labels_file
 from napari_coseg.annotation.share_files import Share, create_once
 from napari_coseg.annotation.shared_ledger import Ledger
 from napari_coseg.annotation.snapshots import (
@@ -20,6 +20,7 @@ from napari_coseg.annotation.snapshots import (
     put_snapshot,
     remove_journal,
 )
+from napari_coseg.annotation.suggestions import is_suggestion
 
 ROLES = ("objects", "regions")
 
@@ -46,6 +47,10 @@ class SharedJournals:
         """Return what changes with the journals of a case; empty texts where nothing was drawn."""
         return {role: mark_of(labels_file(self._home, case_key, role)) for role in ROLES}
 
+    def is_work(self, case_key: str, role: str) -> bool:
+        """Whether a journal holds more than what a model suggested."""
+        return not is_suggestion(labels_file(self._home, case_key, role))
+
     def publish(self, case_key: str, base: dict[str, Snapshot] | None) -> dict[str, Snapshot]:
         """Copy what changed to the share; what is to be published."""
         labels = {}
@@ -67,7 +72,8 @@ class SharedJournals:
         """Bring the journals to what is published; what they come from then.
 
         Work on this disk that nobody knows of, which there should not be, becomes a copy first;
-        from before the queue was shared, it stays where nothing else was published.
+        from before the queue was shared, it stays where nothing else was published. What a model
+        suggested here, and nobody has touched, is no work.
         """
         marks = self.marks(case_key)
         had = base or {}
@@ -76,7 +82,8 @@ class SharedJournals:
         unknown = [
             role
             for role in ROLES
-            if marks[role]
+            if self.is_work(case_key, role)
+            and marks[role]
             not in ("", *(one[role].mark for one in (had, state.labels) if role in one))
         ]
         if unknown:
@@ -86,7 +93,7 @@ class SharedJournals:
             wanted = state.labels.get(role)
             if wanted is None:
                 remove_journal(journal)
-            elif role in unknown or had.get(role) != wanted or marks[role] != wanted.mark:
+            elif had.get(role) != wanted or marks[role] != wanted.mark:
                 fetch_snapshot(wanted, self._share.labels, journal)
         return dict(state.labels)
 

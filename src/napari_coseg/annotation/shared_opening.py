@@ -10,9 +10,11 @@ from pathlib import Path
 from napari_coseg.annotation.claim_watch import PATIENCE
 from napari_coseg.annotation.claims import Published, chain_key
 from napari_coseg.annotation.queue_cases import OWN_FOLDER
-from napari_coseg.annotation.queue_project import FILE, QueueProject, local_home_of
+from napari_coseg.annotation.queue_places import FILE, local_home_of
+from napari_coseg.annotation.queue_project import QueueProject
 from napari_coseg.annotation.queue_store import QueueCase, QueueStore
 from napari_coseg.annotation.share_files import Share
+from napari_coseg.annotation.shared_publishing import resume
 from napari_coseg.annotation.shared_queue import CaseView, SharedQueue
 from napari_coseg.imaging.files import PART_PREFIX
 from napari_coseg.types import CosegError
@@ -42,7 +44,7 @@ def begin_sharing(root: Path, home: Path | None = None) -> None:
     """Share the queue of a folder; nobody may have it open.
 
     A queue that lies beside the images is copied to this program's own disk first, since it goes
-    on there; `SharedQueue.publish_all` then publishes what was done in it.
+    on there; `publish_all` then publishes what was done in it.
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ def open_shared(
     try:
         shared = SharedQueue(share, home, name=name, patience=patience)
         shared.beat()
-        copies, troubles = shared.resume(all_facts(project))
+        copies, troubles = resume(shared, all_facts(project))
         adopt(project, shared.look())
     except BaseException:
         project.close()

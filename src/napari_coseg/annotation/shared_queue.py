@@ -15,13 +15,13 @@ import getpass
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_coseg.annotation.claim_watch import PATIENCE, Seat, Watch
 from napari_coseg.annotation.claims import Chains, Published, Step, chain_key
-from napari_coseg.annotation.share_files import Share, ShareGoneError, reaching
+from napari_coseg.annotation.share_files import Share, reaching
 from napari_coseg.annotation.shared_journals import SharedJournals
 from napari_coseg.annotation.shared_ledger import ASKED, HELD, LEFT, Known, Ledger
 from napari_coseg.annotation.snapshots import Snapshot
@@ -166,43 +166,54 @@ class SharedQueue:
         CosegError
             If labels are damaged, or a disk is full.
         """
-        key = chain_key(case_key)
         with self._lock, reaching(self.share):
-            self.share.check()
-            self._seat.beat()
+            for left in reversed(range(_TRIES)):
+                try:
+                    return self._take(case_key)
+                except FileNotFoundError:
+                    # This program stood still for so long that somebody took the case over, and
+                    # published it anew, twice.
+                    if not left:
+                        raise
+        raise AssertionError("unreachable")
+
+    def _take(self, case_key: str) -> Published | None:
+        key = chain_key(case_key)
+        self.share.check()
+        self._seat.beat()
+        known = self._ledger.case(key)
+        step, _ = self._chains.last(key)
+        if known.token and step.token != known.token:
+            self._lost(case_key, known, None)
             known = self._ledger.case(key)
-            step, _ = self._chains.last(key)
-            if known.token and step.token != known.token:
-                self._lost(case_key, known, None)
-                known = self._ledger.case(key)
-            if known.token and known.phase != ASKED:
-                self._ledger.put(key, dataclasses.replace(known, phase=HELD))
-                return None
-            if not known.token:
-                if step.token and not self._watch.expired(key, step):
-                    raise _taken(step)
-                known = dataclasses.replace(known, token=secrets.token_hex(16), phase=ASKED)
-                # Before it is asked for: a program that dies in between knows that it may have it.
-                self._ledger.put(key, known)
-                claim = Step(
-                    step.turn + 1,
-                    known.token,
-                    self._ledger.seat,
-                    self._ledger.name,
-                    step.state,
-                    step.old,
-                )
-                if not self._chains.add(key, claim):
-                    self._ledger.put(key, Known(base=known.base))
-                    raise _taken(self._chains.last(key)[0])
-            try:
-                base = self._journals.bring(case_key, step.state, known.base)
-            except BaseException:
-                with contextlib.suppress(CosegError, OSError):
-                    self._free(key)
-                raise
-            self._ledger.put(key, Known(known.token, HELD, base))
-            return step.state
+        if known.token and known.phase != ASKED:
+            self._ledger.put(key, dataclasses.replace(known, phase=HELD))
+            return None
+        if not known.token:
+            if step.token and not self._watch.expired(key, step):
+                raise _taken(step)
+            known = dataclasses.replace(known, token=secrets.token_hex(16), phase=ASKED)
+            # Before it is asked for: a program that dies in between knows that it may have it.
+            self._ledger.put(key, known)
+            claim = Step(
+                step.turn + 1,
+                known.token,
+                self._ledger.seat,
+                self._ledger.name,
+                step.state,
+                step.old,
+            )
+            if not self._chains.add(key, claim):
+                self._ledger.put(key, Known(base=known.base))
+                raise _taken(self._chains.last(key)[0])
+        try:
+            base = self._journals.bring(case_key, step.state, known.base)
+        except BaseException:
+            with contextlib.suppress(CosegError, OSError):
+                self._free(key)
+            raise
+        self._ledger.put(key, Known(known.token, HELD, base))
+        return step.state
 
     def leave(self, case_key: str, facts: Published | None) -> Path | None:
         """Publish a case whose journals are closed, and give it back.
@@ -280,76 +291,31 @@ class SharedQueue:
                 return step.state
         raise AssertionError("unreachable")
 
-    def resume(
-        self, facts: Mapping[str, Published | None], opened: str | None = None
-    ) -> tuple[list[Path], list[str]]:
-        """Publish and give back what is not open any more: at the start, and after a failure.
+    def has(self, case_key: str) -> bool:
+        """Whether this program has a case, or may have it."""
+        return bool(self._ledger.case(chain_key(case_key)).token)
 
-        One that cannot be read does not keep the others.
-
-        Parameters
-        ----------
-        facts : mapping of str to Published or None
-            Of all cases by their keys, as they stand on this disk; as of `leave`.
-        opened : str, optional
-            Key of the case that is open.
-
-        Returns
-        -------
-        list of Path
-            Copies of work on cases that others took over meanwhile.
-        list of str
-            Why others could not be published, a sentence each; they go on to be this program's.
+    def is_new(self, case_key: str) -> bool:
+        """Whether nobody ever took a case.
 
         Raises
         ------
         ShareGoneError
             If the share cannot be reached.
         """
-        copies, troubles = [], []
-        for case_key, told in facts.items():
-            if case_key != opened and self._ledger.case(chain_key(case_key)).token:
-                try:
-                    copy = self.leave(case_key, told)
-                except ShareGoneError:
-                    raise
-                except CosegError as error:
-                    troubles.append(str(error))
-                else:
-                    copies += [] if copy is None else [copy]
-        return copies, troubles
+        with self._lock, reaching(self.share):
+            return not self._chains.last(chain_key(case_key))[0].turn
 
-    def publish_all(
-        self,
-        facts: Mapping[str, Published | None],
-        progress: Callable[[int, int], None] | None = None,
-    ) -> int:
-        """Publish work from before the queue was shared, where nobody took the case yet.
-
-        Returns
-        -------
-        int
-            How many cases were published.
+    def has_work(self, case_key: str) -> bool:
+        """Whether somebody drew on a case on this disk.
 
         Raises
         ------
-        ShareGoneError, CosegError
-            As `leave`.
+        CosegError
+            If a journal is open, or damaged.
         """
-        count = 0
-        for number, (case_key, told) in enumerate(facts.items()):
-            if progress is not None:
-                progress(number, len(facts))
-            with self._lock, reaching(self.share):
-                first = not self._chains.last(chain_key(case_key))[0].turn
-            marks = self._journals.marks(case_key)
-            worked = told not in (None, Published()) or any(marks.values())
-            if first and worked:
-                with contextlib.suppress(TakenError):
-                    self.take(case_key)
-                    self.leave(case_key, told)
-                    count += 1
-        return count
+        marks = self._journals.marks(case_key)
+        return any(mark and self._journals.is_work(case_key, role) for role, mark in marks.items())
 
     # The chain of a case.
 
@@ -406,7 +372,10 @@ class SharedQueue:
         had = known.base or {}
         marks = self._journals.marks(case_key)
         worked = any(
-            marks[role] and marks[role] != (had[role].mark if role in had else "") for role in marks
+            marks[role]
+            and marks[role] != (had[role].mark if role in had else "")
+            and self._journals.is_work(case_key, role)
+            for role in marks
         )
         copy = self._journals.copy(case_key, known.token[:8], facts) if worked else None
         # What lies here comes from nothing that is published, and need not be kept.

@@ -19,7 +19,7 @@ class Edit:
     id, parent : int
         Its number, from 1, and that of the edit before it, 0 for none.
     kind : str
-        "commit", "delete", "split", "merge", "relabel", "class", "stroke", "run".
+        "commit", "delete", "split", "merge", "relabel", "class", "fdi", "stroke", "run".
     name : str
         What the person reads: "box: object 12".
     time : float

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sqlite3
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ import pandas as pd
 
 from napari_coseg.annotation.case import Case
 from napari_coseg.annotation.change import Run
+from napari_coseg.annotation.faults import explained
 from napari_coseg.annotation.identity import ImageIdentity
 from napari_coseg.annotation.records import ObjectRecord
 from napari_coseg.types import ClassTable, CosegError
@@ -29,6 +31,8 @@ from napari_coseg.types import ClassTable, CosegError
 SUGGESTED = "suggestion"
 #: Seconds that the disk has.
 _PATIENCE = 120.0
+#: Seconds to wait for a thread of this program that is just closing the journal.
+_CLOSING = 10.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Suggestion:
     classes : ClassTable
     model : str
     objects : DataFrame or None
-        Of instances: ``label``, ``class`` and ``score``.
+        Of instances: ``label``, ``class`` and ``score``; of teeth also ``fdi`` and
+        ``fdi_confidence``.
     settings : mapping
         Of the run; no names of files.
     """
@@ -67,6 +72,28 @@ class Suggestion:
 def is_free(path: Path) -> bool:
     """Whether a case has no journal yet, so that something may be suggested."""
     return not path.exists()
+
+
+def is_suggestion(path: Path) -> bool:
+    """Whether a journal holds a suggestion and nothing that a person did.
+
+    Raises
+    ------
+    CosegError
+        If it is open, or damaged.
+    """
+    if not path.exists():
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=_CLOSING)) as db:
+            edits = db.execute("SELECT kind, settings FROM edits ORDER BY id LIMIT 2").fetchall()
+            (head,) = db.execute("SELECT value FROM meta WHERE name = 'head'").fetchone()
+        (kind, settings), *others = edits or [("", "{}")]
+        told = bool(json.loads(settings).get(SUGGESTED))
+    except (sqlite3.Error, ValueError, TypeError, AttributeError) as error:
+        raise explained(error, path) from error
+    # One that was taken back by undo was looked at.
+    return kind == "run" and told and not others and head != "0"
 
 
 def write_beside(suggestion: Suggestion, identity: ImageIdentity) -> Path:
@@ -149,10 +176,24 @@ def _records(suggestion: Suggestion) -> dict[int, ObjectRecord]:
     table = suggestion.objects
     if table is None:
         return {}
-    rows = zip(table["label"], table["class"], table["score"], strict=True)
+    nothing = np.zeros(len(table))
+    rows = zip(
+        table["label"],
+        table["class"],
+        table["score"],
+        table.get("fdi", nothing),
+        table.get("fdi_confidence", nothing),
+        strict=True,
+    )
     return {
         int(label): ObjectRecord(
-            int(label), int(kind), float(score), origin="model", model=suggestion.model
+            int(label),
+            int(kind),
+            float(score),
+            origin="model",
+            model=suggestion.model,
+            fdi=int(fdi),
+            fdi_confidence=float(confidence),
         )
-        for label, kind, score in rows
+        for label, kind, score, fdi, confidence in rows
     }

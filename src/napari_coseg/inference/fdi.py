@@ -35,8 +35,8 @@ _ALONG, _STEP, _BREADTH, _DEPTH = 4.0, 1.8, 1.3, 1.3
 _MIDLINE = 2.0
 #: Logarithm of how often a tooth is missing, and a third molar.
 _MISSING, _THIRD = -2.5, -0.8
-#: Below this a number is no proposal.
-_LEAST = 0.3
+#: Below this a number is no proposal; and none is surer than that: 1 is a person's.
+_LEAST, _SUREST = 0.3, 0.999
 #: Neighbours that are further from the arch than this are impacted: they find a place at last.
 _OFF = 4.5
 #: Teeth of a jaw.
@@ -80,7 +80,7 @@ def propose_fdi(
         fdi[own], confidence[own] = number, sure * jaws.confidence[own] ** 0.25
     weak = confidence < _LEAST
     fdi[weak] = 0
-    return table.assign(fdi=fdi, fdi_confidence=np.clip(confidence, 0, 1))[list(FDI_COLUMNS)]
+    return table.assign(fdi=fdi, fdi_confidence=np.clip(confidence, 0, _SUREST))[list(FDI_COLUMNS)]
 
 
 def _crowns(instances: Int32, grid: VolumeGrid, table: pd.DataFrame) -> Float:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_coseg.imaging.prompt_tables import PromptedObject
+from napari_coseg.imaging.volume_objects import volume_objects
 from napari_coseg.imaging.volume_opening import label_suffix, open_volume
 from napari_coseg.imaging.volume_pictures import VolumePictures
 from napari_coseg.imaging.volume_result import VOLUME_COLUMNS
@@ -32,7 +33,6 @@ from napari_coseg.inference.propagation import WalkSettings, propagate
 from napari_coseg.inference.result_folder import ResultFolder
 from napari_coseg.inference.stream import Cancel, Progress
 from napari_coseg.inference.timing import Timings
-from napari_coseg.inference.volume_objects import volume_objects
 from napari_coseg.types import ClassTable, CosegError
 from napari_coseg.weights.loading import LoadedPromptModel
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
+from napari_coseg.imaging.volume_objects import volume_objects
 from napari_coseg.imaging.volume_result import VolumeResult
 from napari_coseg.imaging.volume_turning import Turning
 from napari_coseg.imaging.volumes import Volume
@@ -23,7 +24,6 @@ from napari_coseg.inference.stream import Cancel, Model, Progress, has_instances
 from napari_coseg.inference.timing import Timings
 from napari_coseg.inference.volume_debris import drop_small_parts
 from napari_coseg.inference.volume_linking import LinkSettings, link_planes
-from napari_coseg.inference.volume_objects import volume_objects
 from napari_coseg.inference.volume_stream import VolumeStream
 from napari_coseg.weights.card import ModelCard
 

@@ -20,7 +20,7 @@ from napari_coseg.layers.tuples import (
     own_metadata,
 )
 from napari_coseg.layers.volume_layers import kept_grid
-from napari_coseg.types import ClassTable, CosegError
+from napari_coseg.types import FDI_NUMBERS, ClassTable, CosegError
 
 #: Classes of a layer that nobody has named any for.
 PLAIN = ClassTable.from_names(["object"])
@@ -28,12 +28,27 @@ PLAIN = ClassTable.from_names(["object"])
 
 @dataclass(frozen=True)
 class KnownObject:
-    """What a layer's own table says of an object; `model` made it, "" where that is unknown."""
+    """What a layer's own table says of an object.
+
+    Attributes
+    ----------
+    label, class_id : int
+    score : float
+        0 to 1, NaN where it is unknown.
+    model : str
+        That made it, "" where it is unknown.
+    fdi : int
+        FDI number of a tooth, 0 for none.
+    fdi_confidence : float
+        0 to 1.
+    """
 
     label: int
     class_id: int
     score: float
     model: str
+    fdi: int = 0
+    fdi_confidence: float = 0.0
 
 
 def objects_layer(image: Any, stack: Stack, classes: ClassTable = PLAIN) -> Labels:
@@ -127,8 +142,15 @@ def known_objects(layer: Any) -> list[KnownObject]:
     nothing = np.zeros(len(features))
     kinds = np.nan_to_num(np.asarray(features.get("class", nothing), float)).astype(np.int64)
     scores = np.asarray(features.get("score", nothing + math.nan), float)
+    numbers = np.nan_to_num(np.asarray(features.get("fdi", nothing), float)).astype(np.int64)
+    sure = np.nan_to_num(np.asarray(features.get("fdi_confidence", nothing), float))
+    # A table of somebody else may have other numbers under that name.
+    numbers[~np.isin(numbers, FDI_NUMBERS)] = 0
+    sure[numbers == 0] = 0.0
     return [
-        KnownObject(int(label), int(kind), float(score), model)
-        for label, kind, score in zip(labels, kinds, scores, strict=True)
+        KnownObject(int(label), int(kind), float(score), model, int(number), float(confidence))
+        for label, kind, score, number, confidence in zip(
+            labels, kinds, scores, numbers, sure, strict=True
+        )
         if label > 0
     ]

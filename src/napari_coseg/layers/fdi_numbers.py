@@ -1,20 +1,10 @@
-"""FDI numbers of teeth in the table of a layer, corrected by a person.
-
-FDI two-digit notation (ISO 3950): the first digit is the quadrant, upper right, upper left, lower
-left, lower right, of the permanent teeth 1 to 4 and of the deciduous ones 5 to 8.
-"""
+"""FDI numbers of teeth in the table of a layer, corrected by a person."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: All numbers that a tooth may have, in the order of a chart.
-FDI_NUMBERS: tuple[int, ...] = tuple(
-    10 * quadrant + tooth
-    for quadrant in range(1, 9)
-    for tooth in range(1, 9 if quadrant <= 4 else 6)
-)
-_UPPER = (1, 2, 5, 6)
+from napari_coseg.types import FDI_NUMBERS, jaw_of
 
 
 def has_teeth(layer: Any) -> bool:
@@ -58,7 +48,7 @@ def set_fdi(layer: Any, label: int, number: int) -> list[int]:
     features.loc[here, "fdi"] = number
     features.loc[here, "fdi_confidence"] = 1.0 if number else 0.0
     if number:
-        features.loc[here, "jaw"] = "upper" if number // 10 in _UPPER else "lower"
+        features.loc[here, "jaw"] = jaw_of(number)
     layer.features = features
     same = features[~here & (features["fdi"] == number)] if number else features.iloc[:0]
     return [int(one) for one in same["index"]]

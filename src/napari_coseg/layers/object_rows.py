@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from napari_coseg.types import ClassTable
+from napari_coseg.types import ClassTable, jaw_of
 
 
 class Record(Protocol):
@@ -39,6 +39,14 @@ class Record(Protocol):
     def origin(self) -> str:
         """Where it comes from."""
 
+    @property
+    def fdi(self) -> int:
+        """FDI number of a tooth, 0 for none."""
+
+    @property
+    def fdi_confidence(self) -> float:
+        """0 to 1."""
+
 
 def object_rows(
     objects: Mapping[int, Record],
@@ -46,7 +54,7 @@ def object_rows(
     mpp: float | None,
     before: pd.DataFrame | None,
 ) -> pd.DataFrame:
-    """Write down facts of objects, by label.
+    """Write down facts of objects, by label; in a volume, FDI numbers too.
 
     Parameters
     ----------
@@ -76,6 +84,10 @@ def object_rows(
                 [r.box[offset + axis] if r.box else 0 for r in records], np.int64
             )
     frame["origin"] = [r.origin for r in records]
+    if axes == 3:
+        frame["jaw"] = np.array([jaw_of(r.fdi) for r in records], object)
+        frame["fdi"] = np.array([r.fdi for r in records], np.int64)
+        frame["fdi_confidence"] = np.array([r.fdi_confidence for r in records], float)
     frame = frame.set_index("index", drop=False)
     if before is not None:
         for column in before.columns:

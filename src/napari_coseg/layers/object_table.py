@@ -51,11 +51,29 @@ class ObjectTable:
         self._usual = 0
         # Whether somebody else has set the colours since.
         self._foreign, self._own = False, False
+        # Whether the table is being handed over.
+        self._handing = False
         self._layer.events.colormap.connect(self._on_colormap)
 
     def let_go(self) -> None:
         """Hear no more of the layer."""
         self._layer.events.colormap.disconnect(self._on_colormap)
+
+    def numbered(self) -> dict[int, int]:
+        """Return which FDI numbers somebody else has changed, or is sure of, in the layer's table.
+
+        Returns
+        -------
+        dict of int to int
+            The number by label; empty while the table is being handed over.
+        """
+        features, columns = self._layer.features, ["fdi", "fdi_confidence"]
+        if self._handing or not {"index", *columns} <= {*features} or "fdi" not in self._frame:
+            return {}
+        there = features.drop_duplicates("index").set_index("index")[columns]
+        there = there.apply(pd.to_numeric, errors="coerce").reindex(self._frame.index)
+        changed = there.notna().all(axis=1) & (there != self._frame[columns]).any(axis=1)
+        return {int(label): int(number) for label, number in there.loc[changed, "fdi"].items()}
 
     def change(self, labels: Collection[int]) -> bool:
         """Take note of what has changed of some objects.
@@ -82,7 +100,11 @@ class ObjectTable:
             new = object_rows(there, classes, self._mpp, frame)
             parts = [part for part in (old, new) if len(part)]
             self._frame = pd.concat(parts) if parts else old
-        self._layer.features = self._frame.reset_index(drop=True)
+        self._handing = True
+        try:
+            self._layer.features = self._frame.reset_index(drop=True)
+        finally:
+            self._handing = False
 
     def colour(self, by_object: bool | None = None) -> None:
         """Hand the colours to napari.

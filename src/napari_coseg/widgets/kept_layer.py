@@ -102,6 +102,17 @@ class KeptLayer(QObject):
         self._soon.timeout.connect(self.catch_up)
         self._strokes = StrokeListener(self.sheet, self._on_stroke)
 
+    def tell(self, objects: Mapping[int, ObjectRecord], run: Run) -> None:
+        """Say what the layer holds and where it comes from, before it is read.
+
+        Parameters
+        ----------
+        objects : mapping of int to ObjectRecord
+        run : Run
+            What the step is called by which the layer takes the place of what the journal holds.
+        """
+        self._known, self._run = objects, run
+
     @property
     def size(self) -> int:
         """Number of pixels."""

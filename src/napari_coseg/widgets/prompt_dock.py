@@ -223,6 +223,7 @@ class PromptDock(Dock):
         form.tool_chosen.connect(lambda tool: self.take(tool or None))
         form.sign_chosen.connect(self.set_sign)
         form.object_chosen.connect(self.editing.go_to)
+        form.tooth.numbered.connect(self.editing.set_fdi)
         form.action.connect(lambda name: self._actions[name]())
         form.by_object.toggled.connect(self._on_by_object)
         canvas.boxed.connect(self.drawing.box)

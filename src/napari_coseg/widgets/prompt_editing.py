@@ -121,6 +121,12 @@ class Editing(QObject):
         """Give those that are chosen a class."""
         self._edit(lambda target: target.set_class(self.selected, class_id))
 
+    def set_fdi(self, label: int, number: int) -> None:
+        """Give a tooth its FDI number, 0 for none."""
+        target = self._desk.target
+        if target is not None:
+            self._desk.do(lambda: target.set_fdi({label: number}))
+
     def relabel(self, parent: Any) -> None:
         """Ask for another id of the last one that was chosen."""
         if not self.selected:

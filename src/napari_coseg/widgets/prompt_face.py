@@ -68,6 +68,8 @@ class PromptFace:
             if alignment is not None and last is not None:
                 words = " · ".join(filter(None, [words, key_words(last, alignment.axis)]))
             form.selected.setText(words)
+            tooth = last if one and target.may_be_teeth else None
+            form.tooth.show_tooth(tooth, target.case.objects)
             form.enable("merge", len(chosen) > 1)
         past = [label for edit in target.case.history(_LISTED) for label in edit.labels[:_LISTED]]
         records = [target.record(label) for label in dict.fromkeys(past)]

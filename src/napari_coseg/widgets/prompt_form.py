@@ -27,6 +27,7 @@ from napari_coseg.weights.card import ModelCard
 from napari_coseg.widgets.image_field import ImageField
 from napari_coseg.widgets.parts import combo, focus_canvas, note
 from napari_coseg.widgets.prompt_canvas import TOOLS
+from napari_coseg.widgets.prompt_tooth import ToothRow
 from napari_coseg.widgets.prompt_walk_row import WalkRow
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ _TOOL_WORDS = {
 }
 _NEW_CLASS = "New class …"
 # Six buttons in a row of a narrow dock; the rest of their looks is napari's.
+#: Pixels that a button in a row of two has at least.
+_ROOM = 130
 _TIGHT = "QPushButton { padding: 4px 2px; }"
 
 
@@ -186,7 +189,12 @@ class PromptForm(QWidget):
         button = self._buttons[name]
         button.setEnabled(on)
         if words is not None:
-            button.setText(words)
+            # Cut at both ends it would tell neither what it does nor its key.
+            room = max(button.width(), _ROOM) - 12
+            button.setText(
+                button.fontMetrics().elidedText(words, Qt.TextElideMode.ElideMiddle, room)
+            )
+            button.setToolTip(words)
 
     def _button(self, name: str, words: str, tip: str = "") -> QPushButton:
         button = QPushButton(words)
@@ -244,6 +252,8 @@ class PromptForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         self.selected = note()
         layout.addWidget(self.selected)
+        self.tooth = ToothRow()
+        layout.addWidget(self.tooth)
         grid = QGridLayout()
         grid.setSpacing(3)
         for place, (name, words, tip) in enumerate(

@@ -27,6 +27,8 @@ def known_records(layer: Any) -> dict[int, ObjectRecord]:
             one.score,
             origin="model" if one.model else "file",
             model=one.model,
+            fdi=one.fdi,
+            fdi_confidence=one.fdi_confidence,
         )
         for one in known_objects(layer)
     }

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QTimer
 
 from napari_coseg.annotation.change import Change, Commit, Run
@@ -16,6 +17,7 @@ from napari_coseg.annotation.records import ObjectRecord
 from napari_coseg.layers.drawing import PLAIN, add_class, classes_of, set_classes
 from napari_coseg.layers.object_table import ObjectTable
 from napari_coseg.layers.sheet import Alignment
+from napari_coseg.layers.volume_layers import grid_in
 from napari_coseg.types import ClassTable, CosegError
 from napari_coseg.widgets.kept_layer import KeptLayer, journal_of
 from napari_coseg.widgets.prompt_known import known_records, made_by
@@ -102,6 +104,7 @@ class Target(KeptLayer):
         if known is None or self._instead:
             self._note_classes()
         self._table = ObjectTable(self.sheet, self.case.objects)
+        self.layer.events.features.connect(self._on_features)
 
     def _note_classes(self) -> None:
         self.case.note("classes", json.dumps([[one.name, one.colour] for one in self.classes]))
@@ -154,6 +157,17 @@ class Target(KeptLayer):
         """Set the class of objects."""
         return self.edit(lambda: self.case.set_class(labels, class_id))
 
+    def set_fdi(self, numbers: Mapping[int, int]) -> Change:
+        """Give teeth their FDI numbers, by label."""
+        return self.edit(lambda: self.case.set_fdi(numbers))
+
+    @property
+    def may_be_teeth(self) -> bool:
+        """Whether objects may have FDI numbers: those of a volume in mm, or where some have."""
+        if grid_in(self.layer.metadata) is not None:
+            return True
+        return any(record.fdi for record in self.case.objects.values())
+
     def alignment(self, image: Any, stack: Any, index: tuple[int, ...]) -> Alignment:
         """Return where a plane of the image lies here.
 
@@ -184,8 +198,20 @@ class Target(KeptLayer):
             self.hand_over()
         self._later.stop()
         if self._table is not None:
+            self.layer.events.features.disconnect(self._on_features)
             self._table.let_go()
             self._table = None
+
+    def _on_features(self, event: object = None) -> None:
+        """Make an edit of FDI numbers that somebody else has written: the Segment dock does."""
+        numbers = {} if self._table is None else self._table.numbered()
+        if not numbers:
+            return
+        try:
+            self.set_fdi({label: n for label, n in numbers.items() if self.record(label)})
+        except CosegError as error:
+            show_warning(str(error))
+            self._later.start(_SOON)
 
     def _told(self, change: Change) -> None:
         if not change.name or self._table is None:

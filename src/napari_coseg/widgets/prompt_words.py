@@ -24,9 +24,18 @@ def words_for(record: ObjectRecord, classes: ClassTable, mpp: float | None) -> s
         last - first > 1 for first, last in zip(record.box[:3], record.box[3:], strict=True)
     )
     parts.append(f"{record.area:,} voxels" if solid else size_words(record.area, mpp))
+    if record.fdi:
+        proposed = confidence_words(record.fdi_confidence)
+        parts.insert(1, f"FDI {record.fdi} ({proposed})" if proposed else f"FDI {record.fdi}")
     if not math.isnan(record.score):
         parts.append(f"{record.score:.2f}")
     return " · ".join(parts)
+
+
+def confidence_words(confidence: float) -> str:
+    """Write how sure a proposed FDI number is; "" for one that a person gave."""
+    # 0.996 is a proposal still.
+    return "" if confidence >= 1 else f"{min(confidence, 0.99):.2f}"
 
 
 def key_words(record: ObjectRecord, axis: int) -> str:

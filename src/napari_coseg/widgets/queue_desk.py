@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_coseg.annotation.queue_project import QueueProject
-from napari_coseg.annotation.queue_times import ActiveTime
 from napari_coseg.annotation.share_files import is_shared
+from napari_coseg.annotation.shared_copies import LostCopy
 from napari_coseg.annotation.shared_opening import begin_sharing, open_shared
+from napari_coseg.annotation.stored_labels import StoredLabels
 from napari_coseg.layers.cases import mark_case
-from napari_coseg.layers.queue_layers import picture_image, volume_image
 from napari_coseg.types import CosegError
 from napari_coseg.widgets.parts import wait_for
+from napari_coseg.widgets.queue_clock import WorkClock
 from napari_coseg.widgets.queue_labels import CaseLabels
-from napari_coseg.widgets.queue_late import LateWork, warn_unsaved
+from napari_coseg.widgets.queue_layers import CaseLayers, image_layer
+from napari_coseg.widgets.queue_look import CaseLook, Look
 from napari_coseg.widgets.queue_reader import Prepared, QueueReader
 from napari_coseg.widgets.queue_sharing import QueueSharing
 
 if TYPE_CHECKING:
     import napari.viewer
 
-#: Milliseconds between two looks at the clock.
-_TICK = 15_000
 #: Seconds that leaving a case waits for the disk.
 _PATIENCE = 5.0
 
@@ -40,6 +41,8 @@ class QueueDesk(QObject):
         The open queue.
     number : int or None
         The case that is open, or is being read.
+    looking : Look or None
+        Why that case is only looked at; None where it is worked on.
     sharing : QueueSharing or None
         With others; None where the queue is this person's alone.
     changed : Signal
@@ -70,25 +73,21 @@ class QueueDesk(QObject):
         self.project: QueueProject | None = None
         self.number: int | None = None
         self.reading = False
+        self.looking: Look | None = None
         self.sharing: QueueSharing | None = None
         self._reader: QueueReader | None = None
-        self._image: Any = None
-        self._labels: CaseLabels | None = None
+        self._case: CaseLayers | None = None
+        self._stored: Mapping[str, StoredLabels] = {}
+        self._copy: LostCopy | None = None
         self._notes = ""
         self._next: int | None = None
-        self._time = ActiveTime()
-        self._timer = QTimer(self)
-        self._timer.setInterval(_TICK)
-        self._timer.timeout.connect(self._count)
+        self.clock = WorkClock(viewer, self._count)
         self._trouble.connect(self._on_trouble)
-        self._touches = (
-            viewer.mouse_move_callbacks,
-            viewer.mouse_wheel_callbacks,
-            viewer.mouse_drag_callbacks,
-        )
-        for callbacks in self._touches:
-            callbacks.append(self._on_mouse)
-        viewer.dims.events.current_step.connect(self.touch)
+
+    @property
+    def labels(self) -> CaseLabels | CaseLook | None:
+        """What is drawn on the open case."""
+        return None if self._case is None else self._case.labels
 
     def open_project(self, root: Path, paths: list[Path] | None = None) -> None:
         """Open the queue of a folder.
@@ -114,6 +113,7 @@ class QueueDesk(QObject):
         if shared is not None:
             self.sharing = QueueSharing(shared)
             self.sharing.taken.connect(self._on_taken)
+            self.sharing.read.connect(self._on_stored)
             self.sharing.changed.connect(self.changed)
             self.sharing.said.connect(self.said)
         project.on_trouble = self._trouble.emit
@@ -121,7 +121,6 @@ class QueueDesk(QObject):
         self._reader.ready.connect(self._on_ready)
         self._reader.small.connect(self.small)
         self._reader.ahead_ready.connect(self.prepared)
-        self._timer.start()
 
     def share(self, name: str) -> None:
         """Share the open queue with others, and open it anew.
@@ -161,7 +160,7 @@ class QueueDesk(QObject):
             )
         self._end()
 
-    def open_case(self, number: int, ahead: int | None = None) -> None:
+    def open_case(self, number: int, ahead: int | None = None, look: Look | None = None) -> None:
         """Open a case; the one before is closed once its work is on the disk.
 
         Parameters
@@ -169,6 +168,8 @@ class QueueDesk(QObject):
         number : int
         ahead : int, optional
             The case that is likely to be next: its image is read then, too.
+        look : Look, optional
+            Only to look at it, in a shared queue: it is not taken, and nothing can be drawn.
 
         Raises
         ------
@@ -177,17 +178,42 @@ class QueueDesk(QObject):
         """
         assert self.project is not None
         assert self._reader is not None
-        if number == self.number and (self.reading or self._image is not None):
+        same = number == self.number and look == self.looking
+        if same and (self.reading or self._case is not None):
             return
         self.close_case()
         self.number, self.reading, self._next = number, True, ahead
+        self.looking = None if self.sharing is None else look
         if not self._reader.is_ready(number):
             self.said.emit(f"Reading {self.project.name(number)} …")
         if self.sharing is None:
             self._reader.want(number)
-        else:
+        elif look is None:
             self.sharing.take(number)
+        else:
+            self.sharing.ask_labels(number, look.copy)
         self.opened.emit()
+
+    def take_over(self, number: int, copy: LostCopy, ahead: int | None = None) -> None:
+        """Open a case, and put what somebody drew on a copy of it in the place of its labels.
+
+        That is one step for the objects and one for the regions, which can be undone.
+
+        Raises
+        ------
+        CosegError
+            As `open_case`.
+        """
+        self.close_case()
+        self._copy = copy
+        self.open_case(number, ahead)
+
+    def prepare(self, ahead: int | None) -> None:
+        """Read another case ahead than `open_case` said: the list has changed, or who has what."""
+        if self.number is None or self.reading or self._reader is None or ahead == self._next:
+            return
+        self._next = ahead
+        self._reader.ahead(ahead, self.number)
 
     def close_case(self) -> None:
         """Close the open case and take its layers away.
@@ -199,41 +225,24 @@ class QueueDesk(QObject):
         """
         if self.number is None or self.project is None:
             return
-        labels = self._labels
-        if labels is not None:
-            labels.look_again()
-        if labels is not None and not (
-            labels.wait(0.2) or wait_for(lambda: labels.wait(0), _PATIENCE)
-        ):
+        if self._case is not None and not self._case.wait(_PATIENCE):
             raise CosegError(
                 f"{self.project.name(self.number)} stays open: work on it is not on the disk yet. "
                 "See whether the disk is full or its folder gone, and try again."
             )
-        if self._time.running:
-            self.project.add_time(self.number, self._time.end())
+        self.project.add_time(self.number, self.clock.end())
         left, self.number, self.reading = self.number, None, False
+        looked, self.looking, self._copy = self.looking, None, None
         self._take_away()
-        if self.sharing is not None:
+        if self.sharing is not None and looked is None:
             self.sharing.leave(left)
         self.changed.emit()
         self.opened.emit()
 
     def _take_away(self) -> None:
-        """Take the case's layers out of the viewer; what is not on the disk stays there."""
-        image, self._image = self._image, None
-        labels, self._labels = self._labels, None
-        if image is not None:
-            self._listen(image, False)
-        if labels is not None:
-            layers = labels.layers
-            labels.blockSignals(True)
-            if labels.let_go():
-                for layer in layers:
-                    self._viewer.layers.remove(layer)
-            else:
-                warn_unsaved(layers)
-        if image is not None and image in self._viewer.layers:
-            self._viewer.layers.remove(image)
+        case, self._case = self._case, None
+        if case is not None:
+            case.take_away()
 
     def want_small(self, number: int) -> None:
         """Make the small picture of a case."""
@@ -242,31 +251,23 @@ class QueueDesk(QObject):
 
     def rename(self) -> None:
         """Call the open image what its case is called now: names were hidden or shown."""
-        if self.project is None or self.number is None or self._image is None:
+        if self.project is None or self.number is None or self._case is None:
             return
-        number = self.number
+        number, look = self.number, self.looking
         # Labels know their image by its name.
         with contextlib.suppress(CosegError):
             self.close_case()
-            self.open_case(number)
-
-    def touch(self, event: object = None) -> None:
-        """Count time up to now: the person did something."""
-        self._time.touch()
+            self.open_case(number, look=look)
 
     def let_go(self) -> None:
         """Close everything: what cannot be written within seconds is told."""
-        for callbacks in self._touches:
-            if self._on_mouse in callbacks:
-                callbacks.remove(self._on_mouse)
-        self._viewer.dims.events.current_step.disconnect(self.touch)
-        self._timer.stop()
+        self.clock.let_go()
         try:
             self.close_case()
         except CosegError:
-            labels, self._labels = self._labels, None
-            if labels is not None:
-                LateWork(labels)
+            case, self._case = self._case, None
+            if case is not None:
+                case.write_late()
         self._end()
 
     def _end(self) -> None:
@@ -282,7 +283,6 @@ class QueueDesk(QObject):
             project.on_trouble = None
             if not project.close():
                 show_warning(project.writer.error or "Changes of the queue were not saved.")
-        self._timer.stop()
 
     def _on_taken(self, number: int, error: object) -> None:
         if number != self.number or not self.reading or self._reader is None:
@@ -290,10 +290,23 @@ class QueueDesk(QObject):
         if error is None:
             self._reader.want(number)
             return
-        self.number, self.reading = None, False
+        self.number, self.reading, self._copy = None, False, None
         self.changed.emit()
         self.opened.emit()
         self.said.emit(str(error))
+
+    def _on_stored(self, number: int, found: object) -> None:
+        """Go on with the labels of a case that is only looked at."""
+        if number != self.number or not self.reading or self._reader is None:
+            return
+        if isinstance(found, Mapping):
+            self._stored = found
+            self._reader.want(number)
+            return
+        self.number, self.reading, self.looking = None, False, None
+        self.changed.emit()
+        self.opened.emit()
+        self.said.emit(str(found))
 
     def _on_ready(self, number: int, found: object) -> None:
         if number != self.number or not self.reading or self.project is None:
@@ -313,62 +326,70 @@ class QueueDesk(QObject):
         self.reading = False
         if error is not None:
             self._fail(number, str(error) or type(error).__name__)
+        elif self.looking is not None:
+            self.said.emit(self._notes)
         else:
             self.project.opened(number)
-            self._time.begin()
+            self.clock.begin()
             self.said.emit(self._notes)
+            self._replace()
         assert self._reader is not None
         self._reader.ahead(self._next, number)
         self.changed.emit()
         self.opened.emit()
 
+    def _replace(self) -> None:
+        """Put the labels of a copy in the place of the open case's."""
+        copy, self._copy = self._copy, None
+        sharing, labels = self.sharing, self.labels
+        if copy is None or sharing is None or not isinstance(labels, CaseLabels):
+            return
+
+        def read(stored: Mapping[str, StoredLabels]) -> None:
+            if labels is self.labels:
+                labels.take_over(stored, copy.name, lambda: sharing.settle(copy))
+
+        sharing.with_copy(copy, read)
+
     def _show(self, number: int, prepared: Prepared) -> None:
         assert self.project is not None
         assert self._reader is not None
-        image, name = prepared.image, self.project.name(number)
-        if image.grid is None:
-            layer = picture_image(image.pixels, name, image.mpp)
-        else:
-            layer = volume_image(image.pixels, image.grid, image.unit, name, image.window)
-        # Two cases may have one name.
-        mark_case(layer, self.project.known_as(number))
-        self._image, self._notes = layer, " ".join(image.notes)
-        journals = {role: self.project.journal(number, role) for role in ("objects", "regions")}
-        readers = self._reader.labels
+        image = prepared.image
+        layer, self._notes = image_layer(image, self.project.name(number)), " ".join(image.notes)
         # Before others see the image: they ask whose it is.
-        labels = CaseLabels(self._viewer, layer, prepared.identity, journals, image.mpp, readers)
+        labels: CaseLabels | CaseLook
+        if self.looking is not None:
+            stored, self._stored = self._stored, {}
+            labels = CaseLook(self._viewer, layer, stored, image.mpp, self.looking)
+        else:
+            # Two cases may have one name.
+            mark_case(layer, self.project.known_as(number))
+            journals = {role: self.project.journal(number, role) for role in ("objects", "regions")}
+            readers, identity = self._reader.labels, prepared.identity
+            labels = CaseLabels(self._viewer, layer, identity, journals, image.mpp, readers)
         labels.saving.connect(self.saving)
         labels.trouble.connect(self._trouble)
         labels.said.connect(self.said)
-        # Before it opens: where one of two journals fails, the other is closed.
-        self._labels = labels
-        self._viewer.layers.append(layer)
-        self._listen(layer, True)
-        if layer.ndim == 3:
-            self._viewer.dims.set_current_step(0, layer.data.shape[0] // 2)
-        self._viewer.reset_view()
         labels.opened.connect(lambda error: self._on_labels(number, error))
-        labels.open()
+        # Before it opens: where one of two journals fails, the other is closed.
+        self._case = CaseLayers(self._viewer, layer, labels)
+        self._case.image_gone.connect(self._on_image_gone)
+        self._case.show()
 
     def _fail(self, number: int, reason: str) -> None:
         assert self.project is not None
         self._take_away()
+        self._copy = None
+        if self.looking is not None:
+            self.said.emit(reason)
+            return
         self.project.failed(number, reason)
         self.said.emit(self.project.reason(number))
 
-    def _listen(self, image: Any, on: bool) -> None:
-        event = self._viewer.layers.events.removed
-        if on:
-            event.connect(self._on_removed)
-        else:
-            with contextlib.suppress(TypeError, ValueError, RuntimeError):
-                event.disconnect(self._on_removed)
-
-    def _on_removed(self, event: Any) -> None:
-        if self._image is not None and event.value == self._image:
-            # The person took the image away: that is leaving the case.
-            self.said.emit("The image was taken away: the case is closed, its work is kept.")
-            QTimer.singleShot(0, self._leave)
+    def _on_image_gone(self) -> None:
+        # That is leaving the case.
+        self.said.emit("The image was taken away: the case is closed, its work is kept.")
+        QTimer.singleShot(0, self._leave)
 
     def _leave(self) -> None:
         try:
@@ -376,13 +397,10 @@ class QueueDesk(QObject):
         except CosegError as error:
             show_warning(str(error))
 
-    def _count(self) -> None:
-        if self.project is not None and self.number is not None and self._time.running:
-            self.project.add_time(self.number, self._time.take())
+    def _count(self, seconds: float) -> None:
+        if self.project is not None and self.number is not None:
+            self.project.add_time(self.number, seconds)
             self.changed.emit()
-
-    def _on_mouse(self, viewer: Any, event: Any) -> None:
-        self._time.touch()
 
     def _on_trouble(self, sentence: str | None) -> None:
         if sentence:

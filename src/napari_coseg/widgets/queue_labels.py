@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,10 @@ from napari.layers import Labels
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_coseg.annotation.change import Run
 from napari_coseg.annotation.identity import ImageIdentity
+from napari_coseg.annotation.records import ObjectRecord
+from napari_coseg.annotation.stored_labels import StoredLabels
 from napari_coseg.layers.cases import case_of
 from napari_coseg.layers.crowds import is_crowd
 from napari_coseg.layers.drawing import objects_layer
@@ -27,10 +32,13 @@ from napari_coseg.widgets.kept_layer import KeptLayer
 from napari_coseg.widgets.kept_reader import KeptReader
 from napari_coseg.widgets.kept_regions import KeptRegions, check_regions
 from napari_coseg.widgets.prompt_target import Target
+from napari_coseg.widgets.stored_layers import labels_on
 
 if TYPE_CHECKING:
     import napari.viewer
 
+#: Seconds that what was taken over has to come to the disk.
+_PATIENCE = 10.0
 #: What a case keeps: the role of its layers in a run, and the name of the journal.
 _JOURNALS = {"instances": "objects", "regions": "regions"}
 
@@ -199,6 +207,38 @@ class CaseLabels(QObject):
                 layer.visible = role_of(layer) != "instances" or not is_crowd(layer.data)
                 self._consider(layer)
 
+    def take_over(
+        self, stored: Mapping[str, StoredLabels], who: str, done: Callable[[], None]
+    ) -> None:
+        """Put labels in the place of the case's, as one step of each kind that can be undone.
+
+        Parameters
+        ----------
+        stored : mapping of str to StoredLabels
+            By ``"objects"`` and ``"regions"``.
+        who : str
+            Who drew them.
+        done : callable
+            Called once all of them are under the journals and on the disk.
+        """
+        left = set(stored)
+
+        def came(role: str) -> None:
+            left.discard(role)
+            if not left and self.wait(_PATIENCE):
+                done()
+
+        for role, journal in _JOURNALS.items():
+            one = stored.get(journal)
+            if one is None:
+                continue
+            try:
+                layer = labels_on(self._image, one, journal == "regions", self._mpp)
+                run = Run(f"Copy of {who}'s {journal}")
+                self._exchange(role, layer, (one.objects, run), partial(came, journal))
+            except CosegError as error:
+                self.said.emit(str(error))
+
     def _renew(self) -> Target:
         """Put a new layer for objects in the place of the one that was taken away."""
         if self._over or self._reader.coming or "instances" in self._kept:
@@ -261,9 +301,17 @@ class CaseLabels(QObject):
         except CosegError as error:
             self.said.emit(str(error))
 
-    def _exchange(self, role: str, layer: Any) -> None:
+    def _exchange(
+        self,
+        role: str,
+        layer: Any,
+        told: tuple[Mapping[int, ObjectRecord], Run] | None = None,
+        done: Callable[[], None] = lambda: None,
+    ) -> None:
         """Keep another layer under the journal, which remembers what was there before."""
         kept = self._make(role, layer, True)
+        if told is not None:
+            kept.tell(*told)
         before = self._kept.get(role)
         drawn = before is not None and bool(before.case.objects)
         if before is not None and not self._leave(role):
@@ -274,13 +322,20 @@ class CaseLabels(QObject):
                 self.said.emit(f"{layer.name} is not kept: {error}")
                 return
             self._keep(role, kept)
-            if layer not in self._viewer.layers:
+            if told is None and layer not in self._viewer.layers:
                 # It was taken away while it was read.
                 self._leave(role)
                 return
-            if before is not None and not drawn and before.layer in self._viewer.layers:
+            gone = before is not None and (told is not None or not drawn)
+            if before is not None and gone and before.layer in self._viewer.layers:
                 self._viewer.layers.remove(before.layer)
-            self.said.emit(f"{layer.name} is kept with the case.")
+            if told is not None:
+                self._viewer.layers.append(layer)
+            if told is None:
+                self.said.emit(f"{layer.name} is kept with the case.")
+            else:
+                self.said.emit(f"{told[1].name} is the case's now. Ctrl+Z brings back the others.")
+            done()
 
         self._reader.start(kept, came)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -15,8 +15,12 @@ from napari_coseg.annotation.claim_watch import BEAT
 from napari_coseg.annotation.claims import Published, chain_key
 from napari_coseg.annotation.queue_project import QueueProject
 from napari_coseg.annotation.share_files import ShareGoneError
+from napari_coseg.annotation.shared_copies import LostCopy, list_copies, read_copy, settle
+from napari_coseg.annotation.shared_journals import ROLES
 from napari_coseg.annotation.shared_opening import OpenedShared, adopt, all_facts, facts_of
+from napari_coseg.annotation.shared_publishing import publish_all, resume
 from napari_coseg.annotation.shared_queue import CaseView
+from napari_coseg.annotation.stored_labels import StoredLabels, read_stored
 from napari_coseg.types import CosegError
 
 #: Seconds that closing the queue waits for what is on its way to the share.
@@ -30,8 +34,13 @@ class QueueSharing(QObject):
     ----------
     holders : dict of int to str
         Who has a case, by its number; without this program, and without claims that expired.
+    copies : list of LostCopy
+        What was drawn on cases that others took over, and nobody has settled.
     taken : Signal
         Number of a case, and None or the `CosegError` why it could not be taken.
+    read : Signal
+        Number of a case, and its labels by ``"objects"`` and ``"regions"`` to be looked at, or
+        the `CosegError` why they cannot be had.
     changed : Signal
         Something about the cases.
     said : Signal
@@ -39,6 +48,7 @@ class QueueSharing(QObject):
     """
 
     taken = Signal(int, object)
+    read = Signal(int, object)
     changed = Signal()
     said = Signal(str)
     _done = Signal(object, object)
@@ -46,6 +56,8 @@ class QueueSharing(QObject):
     def __init__(self, opened: OpenedShared) -> None:
         super().__init__()
         self.holders: dict[int, str] = {}
+        self.copies: list[LostCopy] = []
+        self._views: dict[int, CaseView] = {}
         self._project: QueueProject = opened.project
         self._shared = opened.shared
         self._numbers = {chain_key(case.key): case.id for case in self._project.cases}
@@ -76,6 +88,11 @@ class QueueSharing(QObject):
         """What the person is called."""
         return self._shared.name
 
+    def untouched(self, number: int) -> bool:
+        """Whether nobody has a case, nor ever left it to the others, as was seen last."""
+        view = self._views.get(number)
+        return view is None or not (view.holder or view.mine or view.state.by)
+
     def rename(self, name: str) -> None:
         """Call the person differently, from the next claim on."""
         self._submit(lambda: self._shared.rename(name), self._quietly)
@@ -101,12 +118,49 @@ class QueueSharing(QObject):
 
         self._submit(publish, self._on_left)
 
+    def ask_labels(self, number: int, copy: LostCopy | None) -> None:
+        """Ask for the labels of a case that somebody else has, or of a copy; `read` tells them."""
+        self._opened = None
+        key, share = self._project.case(number).key, self._shared.share
+
+        def get() -> dict[str, StoredLabels]:
+            if copy is not None:
+                return read_copy(share, copy)
+            self._shared.bring(key)
+            found = {role: read_stored(self._project.journal(number, role)) for role in ROLES}
+            return {role: one for role, one in found.items() if one is not None}
+
+        def then(future: Future[Any]) -> None:
+            error = future.exception()
+            if error is not None and not isinstance(error, CosegError):
+                raise error
+            self.read.emit(number, error or future.result())
+
+        self._submit(get, then)
+
+    def with_copy(self, copy: LostCopy, then: Callable[[Mapping[str, StoredLabels]], None]) -> None:
+        """Go on with the labels of a copy."""
+        self._submit(
+            lambda: read_copy(self._shared.share, copy), lambda future: self._hear(future, then)
+        )
+
+    def settle(self, copy: LostCopy) -> None:
+        """Take a copy off the list; its files are kept."""
+        self.copies = [one for one in self.copies if one != copy]
+        self.changed.emit()
+
+        def settled(future: Future[Any]) -> None:
+            self._hear(future, lambda nothing: None)
+            self.look()
+
+        self._submit(lambda: settle(self._shared.share, copy), settled)
+
     def publish_all(self) -> None:
         """Publish what was done before the queue was shared."""
         facts = all_facts(self._project)
         self.said.emit("Publishing what was done before …")
         self._submit(
-            lambda: self._shared.publish_all(facts),
+            lambda: publish_all(self._shared, facts),
             lambda future: self._hear(future, lambda count: self.said.emit(_published(count))),
         )
 
@@ -134,9 +188,9 @@ class QueueSharing(QObject):
         facts = all_facts(self._project) if self._unpublished else {}
         opened = None if self._opened is None else self._project.case(self._opened).key
 
-        def look() -> tuple[dict[str, CaseView], Any]:
-            again = self._shared.resume(facts, opened) if facts else None
-            return self._shared.look(), again
+        def look() -> tuple[dict[str, CaseView], list[LostCopy], Any]:
+            again = resume(self._shared, facts, opened) if facts else None
+            return self._shared.look(), list_copies(self._shared.share), again
 
         self._submit(look, lambda future: self._on_look(stamp, future))
 
@@ -222,7 +276,10 @@ class QueueSharing(QObject):
             self._trouble = str(error)
         self._hear(future, lambda found: self._show(stamp, *found))
 
-    def _show(self, stamp: int, views: dict[str, CaseView], again: Any) -> None:
+    def _show(
+        self, stamp: int, views: dict[str, CaseView], found: list[LostCopy], again: Any
+    ) -> None:
+        self.copies = found
         if again is not None:
             copies, troubles = again
             self._unpublished = bool(troubles)
@@ -235,10 +292,13 @@ class QueueSharing(QObject):
         opened = None if self._opened is None else chain_key(self._project.case(self._opened).key)
         if not self._unpublished:
             adopt(self._project, {key: view for key, view in views.items() if key != opened})
+        self._views = {
+            self._numbers[key]: view for key, view in views.items() if key in self._numbers
+        }
         self.holders = {
-            self._numbers[key]: view.holder
-            for key, view in views.items()
-            if key in self._numbers and view.holder and not view.expired
+            number: view.holder
+            for number, view in self._views.items()
+            if view.holder and not view.expired
         }
         mine = views.get(opened or "")
         if mine is not None and not mine.mine and self._told_lost != self._opened:
@@ -254,8 +314,8 @@ class QueueSharing(QObject):
 
     def _tell_copy(self, name: str) -> None:
         show_warning(
-            "Somebody took over a case while you had it. What you drew is kept as a copy in "
-            f"coseg-shared/conflicts ({name})."
+            "Somebody took over a case while you had it. What you drew is kept as a copy: see "
+            f"Copies in the Queue dock (coseg-shared/conflicts, {name})."
         )
 
 

@@ -63,7 +63,8 @@ class SuggestAhead(QObject):
     """Runs the model that fits over the next case, once its image is read, and keeps what it finds.
 
     What it finds is the first step of the case's journal, and can be undone. A case that has labels
-    is left alone. A case that is opened before its suggestion is ready begins without one.
+    is left alone, and in a shared queue one that somebody else has, or has worked at. A case that
+    is opened before its suggestion is ready begins without one.
 
     Parameters
     ----------
@@ -105,6 +106,7 @@ class SuggestAhead(QObject):
         self._written.connect(self._on_written)
         desk.prepared.connect(self._on_prepared)
         desk.opened.connect(self._on_opened)
+        desk.changed.connect(self._on_changed)
 
     @property
     def busy(self) -> bool:
@@ -139,6 +141,16 @@ class SuggestAhead(QObject):
         if work.project is not self._desk.project or work.number == self._desk.number:
             self._stop()
 
+    def _on_changed(self) -> None:
+        """Leave a case to who has taken it meanwhile."""
+        if self._work is not None and not self._is_ours(self._work.number):
+            self._stop()
+
+    def _is_ours(self, number: int) -> bool:
+        """Whether nobody else has to do with a case."""
+        sharing = self._desk.sharing
+        return sharing is None or sharing.untouched(number)
+
     def _stop(self) -> None:
         work, self._work = self._work, None
         if work is not None and work.pending is not None:
@@ -154,7 +166,7 @@ class SuggestAhead(QObject):
             return
         self._stop()
         work = _Work(project, number, prepared)
-        if number == self._desk.number or not work.free():
+        if number == self._desk.number or not self._is_ours(number) or not work.free():
             return
         self._work = work
         try:
@@ -229,7 +241,7 @@ class SuggestAhead(QObject):
                 self._fail(made)
             return
         # Opening and this are both the GUI's: no case is opened in between.
-        wanted = work is self._work
+        wanted = work is self._work and self._is_ours(work.number)
         kept = False
         for place, beside in made.items():
             try:
@@ -238,7 +250,7 @@ class SuggestAhead(QObject):
                 self._fail(error)
             finally:
                 forget(beside)
-        if wanted:
+        if work is self._work:
             self._work = None
         if kept:
             self.said.emit(f"A suggestion for {work.project.name(work.number)} is ready.")

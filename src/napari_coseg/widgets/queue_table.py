@@ -19,12 +19,11 @@ from napari_coseg.annotation.queue_store import (
     QueueCase,
 )
 
-#: Of the Okabe-Ito set, where a status has a colour.
+#: After the Okabe-Ito set, in shades that can be read in napari's dark theme and in its light one.
 _COLOURS = {
-    TO_DO: QColor(150, 150, 150),
-    IN_PROGRESS: QColor(86, 180, 233),
-    DONE: QColor(0, 158, 115),
-    FLAGGED: QColor(230, 159, 0),
+    IN_PROGRESS: QColor(40, 140, 200),
+    DONE: QColor(0, 150, 110),
+    FLAGGED: QColor(200, 130, 0),
     FAILED: QColor(213, 94, 0),
 }
 _SIGNS = {TO_DO: "○", IN_PROGRESS: "◐", DONE: "✔", FLAGGED: "⚑", FAILED: "✖"}
@@ -145,7 +144,7 @@ class QueueModel(QAbstractTableModel):
                 self.small_wanted.emit(case.id)
             return icon or QIcon(self._blank)
         if role == Qt.ItemDataRole.ForegroundRole and column == 1:
-            return _COLOURS[case.status]
+            return _COLOURS.get(case.status)
         if role == Qt.ItemDataRole.TextAlignmentRole and column == 2:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -180,6 +179,8 @@ class QueueTable(QTableView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setShowGrid(False)
         self.setWordWrap(False)
+        # What tells long names apart is often at their end.
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setIconSize(QSize(_SIDE, _SIDE))
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setTabKeyNavigation(False)

@@ -7,13 +7,28 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_coseg.layers.fdi_numbers import FDI_NUMBERS, fdi_of, has_teeth, set_fdi
+from napari_coseg.layers.fdi_numbers import fdi_of, has_teeth, set_fdi
+from napari_coseg.types import FDI_NUMBERS
 from napari_coseg.widgets.parts import focus_canvas, note
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
 _CLICK = "Click a tooth to correct its FDI number."
+
+
+def fdi_combo() -> QComboBox:
+    """Return a field that offers all FDI numbers, and none; its data are numbers, 0 for none."""
+    field = QComboBox()
+    field.addItem("no number", 0)
+    for number in FDI_NUMBERS:
+        field.addItem(str(number), number)
+    field.setToolTip(
+        "FDI number: quadrant (1 upper right, 2 upper left, 3 lower left, 4 lower right of the "
+        "patient; 5 to 8 for milk teeth) and place from the middle. It stands in the layer's "
+        "table, column fdi, with a confidence of 1 once you chose it, the same one too."
+    )
+    return field
 
 
 class ToothField(QWidget):
@@ -32,15 +47,7 @@ class ToothField(QWidget):
         self._layer: Layer | None = None
         self._label = 0
         self._name = QLabel()
-        self._number = QComboBox()
-        self._number.addItem("no number", 0)
-        for number in FDI_NUMBERS:
-            self._number.addItem(str(number), number)
-        self._number.setToolTip(
-            "FDI number: quadrant (1 upper right, 2 upper left, 3 lower left, 4 lower right of the "
-            "patient; 5 to 8 for milk teeth) and place from the middle. It stands in the layer's "
-            "table, column fdi, with a confidence of 1."
-        )
+        self._number = fdi_combo()
         self._words = note()
         row = QHBoxLayout()
         row.addWidget(self._name, 1)

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
+from napari_coseg.imaging.volume_objects import volume_objects
 from napari_coseg.imaging.volume_result import VOLUME_COLUMNS
 from napari_coseg.imaging.volume_results import volume_result_paths, write_volume_results
-from napari_coseg.inference.volume_objects import volume_objects
 from napari_coseg.layers.physical import millimetres
 from napari_coseg.layers.results import class_table, role_of
 from napari_coseg.layers.volume_layers import grid_in

@@ -12,8 +12,10 @@ from skimage.measure import marching_cubes, mesh_surface_area
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_result import VOLUME_COLUMNS
-from napari_coseg.inference.volume_sections import Bool, Int32
 from napari_coseg.types import ClassTable, CosegError
+
+Int32 = npt.NDArray[np.int32]
+Bool = npt.NDArray[np.bool_]
 
 #: mm round an object that lies in no region in which the region is looked for.
 _AROUND = 2.5

@@ -1,0 +1,123 @@
+"""FDI numbers of a queue's teeth in the Prompt dock and in the Segment dock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from napari_coseg.annotation.stored_labels import read_stored
+from napari_coseg.layers.fdi_numbers import set_fdi
+from napari_coseg.widgets.prompt_dock import PromptDock
+from napari_coseg.widgets.queue_dock import QueueDock
+from tests.widgets import test_prompt_dock as prompts
+from tests.widgets import test_queue_suggest as parts
+from tests.widgets.test_queue_dock import go
+from tests.widgets.test_segment_volume import VolumeClient
+
+root, viewer, queue = parts.root, parts.viewer, parts.dock
+told, make_prompt_dock = prompts.told, prompts.make_dock
+
+
+class Client(VolumeClient, prompts.FakeClient):
+    """Answers for volumes and for prompts."""
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def prompt(queue: QueueDock, client: Any, viewer: Any, make_prompt_dock: Any, qtbot: Any) -> Any:
+    """The Prompt dock on a case with two suggested teeth."""
+    queue.suggest.switch.setChecked(True)
+    parts.asked(queue, client, qtbot)
+    parts.answer(queue, client, qtbot)
+    queue.suggest.switch.setChecked(False)
+    go(queue, qtbot, queue.form.model.cases[1].id)
+    dock = make_prompt_dock(viewer)
+    dock.show()
+
+    def works_on_it() -> bool:
+        target = dock.desk.target
+        return target is not None and len(target.case.objects) == 2
+
+    qtbot.waitUntil(works_on_it, timeout=20_000)
+    return dock
+
+
+def numbers(prompt: PromptDock) -> dict[int, tuple[int, float]]:
+    assert prompt.desk.target is not None
+    objects = prompt.desk.target.case.objects
+    return {label: (one.fdi, one.fdi_confidence) for label, one in objects.items()}
+
+
+def choose(prompt: PromptDock, number: int) -> None:
+    field = prompt.form.tooth._number
+    field.setCurrentIndex(field.findData(number))
+    field.activated.emit(field.currentIndex())
+
+
+def test_a_number_is_seen_and_corrected(
+    prompt: PromptDock, queue: QueueDock, viewer: Any, qtbot: Any
+) -> None:
+    assert numbers(prompt) == {1: (26, 0.93), 2: (0, 0.0)}
+    tooth = prompt.form.tooth
+    prompt.editing.select([1])
+    assert tooth.isVisible()
+    assert (tooth._number.currentData(), tooth._sure.text()) == (26, "proposed, 0.93")
+    assert prompt.form.selected.text().startswith("Object 1 · FDI 26 (0.93)")
+    # Chosen again: a person is sure of it.
+    choose(prompt, 26)
+    assert numbers(prompt)[1] == (26, 1.0)
+    assert tooth._sure.text() == "sure"
+    prompt.editing.select([2])
+    assert (tooth._number.currentData(), tooth._sure.text()) == (0, "")
+    choose(prompt, 26)
+    assert tooth._others.text() == "Object 1 has this number too."
+    choose(prompt, 36)
+    assert not tooth._others.isVisible()
+    assert "object 2 is 36" in prompt.form._buttons["undo"].toolTip()
+    target = prompt.desk.target
+    assert target is not None
+    target.hand_over()
+    row = target.layer.features.set_index("index").loc[2]
+    assert (row["fdi"], row["fdi_confidence"], row["jaw"]) == (36, 1.0, "lower")
+    assert "FDI 36" in prompt.form.objects.item(0).text()
+    prompt.undo()
+    assert numbers(prompt)[2] == (26, 1.0)
+    assert tooth._number.currentData() == 26
+    prompt.redo()
+    # Of several there is no one number.
+    prompt.editing.select([1, 2])
+    assert not tooth.isVisible()
+    go(queue, qtbot, queue.form.model.cases[0].id)
+    assert queue.project is not None
+    stored = read_stored(queue.project.journal(queue.form.model.cases[1].id, "objects"))
+    assert stored is not None
+    assert {label: one.fdi for label, one in stored.objects.items()} == {1: 26, 2: 36}
+
+
+def test_what_the_segment_dock_writes_is_an_edit(prompt: PromptDock) -> None:
+    target = prompt.desk.target
+    assert target is not None
+    set_fdi(target.layer, 2, 36)
+    assert numbers(prompt) == {1: (26, 0.93), 2: (36, 1.0)}
+    assert target.case.undo_name == "FDI number: object 2 is 36"
+    # And the table that was handed over before does not bring the old one back.
+    target.delete([1])
+    target.hand_over()
+    assert target.layer.features["fdi"].tolist() == [36]
+    target.undo()
+    target.undo()
+    target.hand_over()
+    assert target.layer.features["fdi"].tolist() == [26, 0]
+    assert numbers(prompt) == {1: (26, 0.93), 2: (0, 0.0)}
+    # What is no number is not taken.
+    features = target.layer.features.copy()
+    features.loc[0, "fdi"] = 99
+    target.layer.features = features
+    assert numbers(prompt)[1] == (26, 0.93)
+    target.hand_over()
+    assert target.layer.features["fdi"].tolist() == [26, 0]
