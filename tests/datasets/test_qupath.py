@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ import pytest
 from napari_coseg.datasets.labelled import OpenOptions
 from napari_coseg.datasets.opening import open_dataset, reader_of
 from napari_coseg.datasets.qupath import QuPathDataset
+from napari_coseg.imaging.geojson import write_geojson as write_geojson_file
+from napari_coseg.imaging.labels import read_labels
+from napari_coseg.imaging.objects import object_table
 from napari_coseg.training.sections import SourceSection
 from napari_coseg.training.sources import open_source
-from napari_coseg.types import CosegError
+from napari_coseg.types import ClassTable, CosegError
 from tests.datasets.outlines import feature, square, write_geojson, write_image
 
 
@@ -133,6 +137,22 @@ def test_points_are_told(root: Path) -> None:
     write_geojson(path, feature("Stroma", square(1, 1)), point)
     dataset = QuPathDataset(root)
     assert "feature 2, Stroma is no area" in dataset.notes(dataset.items[1])[0].sentence
+
+
+def test_what_this_program_exports_comes_back(shared_data: Path, tmp_path: Path) -> None:
+    name = "TCGA-21-5784-01Z-00-DX1"
+    (picture,) = (shared_data / "monuseg" / "images").glob(f"{name}.*")
+    shutil.copy(picture, tmp_path)
+    truth = read_labels(shared_data / "monuseg" / "instances" / f"{name}.png")
+    objects = object_table(truth)
+    objects["class"] = 1
+    nucleus = ClassTable.from_names(["nucleus"])
+    write_geojson_file(tmp_path / f"{name}.geojson", truth, objects, nucleus)
+    dataset = QuPathDataset(tmp_path)
+    read = dataset.read(dataset.items[0])
+    np.testing.assert_array_equal(read.instances, truth)
+    assert dataset.lost_pixels(dataset.items[0]) == {"instances": 0}
+    assert dataset.notes(dataset.items[0]) == ()
 
 
 def test_nothing_there(root: Path) -> None:

@@ -89,7 +89,7 @@ class CocoDataset(OutlineDataset):
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Whether it is a JSON file that begins like COCO's, or a folder with one."""
-        return bool(_json_files(root))
+        return not (root / "dataset.toml").exists() and bool(_json_files(root))
 
     def _item(self, name: str, image: Path, index: CocoIndex, mapping: Mapping[str, Any]) -> Item:
         labels = {}

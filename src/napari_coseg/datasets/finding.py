@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -10,10 +11,12 @@ from napari_coseg.datasets.labelled import ItemFault
 
 #: Folders below a data set's own that are looked into.
 DEPTH = 4
+#: Names that are looked at to see what a folder is: some sets have millions.
+GLANCE = 20_000
 
 
 def find_files(
-    root: Path, suffixes: Collection[str], depth: int = DEPTH
+    root: Path, suffixes: Collection[str], depth: int = DEPTH, most: int | None = None
 ) -> tuple[list[Path], list[ItemFault]]:
     """List files below a folder by their endings.
 
@@ -26,6 +29,8 @@ def find_files(
         Endings in small letters, with the point.
     depth : int
         How many folders deep.
+    most : int, optional
+        Names that are looked at at most; all by default.
 
     Returns
     -------
@@ -36,6 +41,7 @@ def find_files(
     """
     files: list[Path] = []
     faults: list[ItemFault] = []
+    names = itertools.count(1)
 
     def look(folder: Path, above: frozenset[str], left: int) -> None:
         real = os.path.realpath(folder)
@@ -48,11 +54,14 @@ def find_files(
             )
             return
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            with os.scandir(folder) as found:
+                entries = sorted(itertools.islice(found, most), key=lambda entry: entry.name)
         except OSError as error:
             faults.append(ItemFault(folder.name, f"{folder} cannot be read: {error.strerror}."))
             return
         for entry in entries:
+            if most is not None and next(names) > most:
+                return
             if entry.name.startswith("."):
                 continue
             path = folder / entry.name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_coseg.datasets.finding import by_stem, find_files
+from napari_coseg.datasets.finding import GLANCE, by_stem, find_files
 from napari_coseg.datasets.labelled import Format, Item, ItemFault, OpenOptions
 from napari_coseg.datasets.mapping import choice_of
 from napari_coseg.datasets.outlined import Drawn, OutlineDataset
@@ -97,7 +97,7 @@ class MoNuSegDataset(OutlineDataset):
         """Whether TIF images with XML of the same names lie below a folder."""
         if (root / "dataset.toml").exists() or (root / "dataset.json").exists():
             return False
-        files, _ = find_files(root, (".tif", ".xml")) if root.is_dir() else ([], [])
+        files, _ = find_files(root, (".tif", ".xml"), most=GLANCE) if root.is_dir() else ([], [])
         names = [{p.stem for p in files if p.suffix.lower() == s} for s in (".tif", ".xml")]
         return bool(names[0] & names[1])
 

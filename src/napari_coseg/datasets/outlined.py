@@ -85,11 +85,13 @@ class OutlineDataset(LabelledDataset):
         with open_image(item.image) as source:
             image = source.read(0, 0, *source.shape)
             mpp = self._mpp or source.mpp or self._item_mpp(item) or self.mpp
-        labels, notes = self._labels(item, image.shape[:2])
+        # What is wrong with an item is told once, and looked for once.
+        new = item.name not in self._told
+        labels, notes = self._labels(item, image.shape[:2], new or self._refuse)
         if notes and self._refuse:
             raise CosegError(f"{notes[0].sentence} {_more(notes)}".strip())
-        if notes and item.name not in self._told:
-            self._told.add(item.name)
+        self._told.add(item.name)
+        if notes and new:
             _log.warning("%s: %s %s", item.name, notes[0].sentence, _more(notes))
         return LabelledImage(image=image, mpp=mpp, **labels)
 
@@ -116,7 +118,9 @@ class OutlineDataset(LabelledDataset):
         with open_image(item.image) as source:
             shape = source.shape
         return {
-            kind: rasterise([one.outline for one in self._kept(item, kind, shape)], shape).lost
+            kind: rasterise(
+                [one.outline for one in self._kept(item, kind, shape)], shape, notes=False
+            ).lost
             for kind in _KINDS
             if kind in item.labels
         }
@@ -129,7 +133,7 @@ class OutlineDataset(LabelledDataset):
         return [one for one in self._draw(item, kind, shape) if one.class_id]
 
     def _labels(
-        self, item: Item, shape: tuple[int, int]
+        self, item: Item, shape: tuple[int, int], look: bool = True
     ) -> tuple[dict[str, Any], tuple[ItemFault, ...]]:
         labels: dict[str, Any] = {}
         notes: list[ItemFault] = []
@@ -137,7 +141,7 @@ class OutlineDataset(LabelledDataset):
             if kind not in item.labels:
                 continue
             drawn = self._kept(item, kind, shape)
-            raster = rasterise([one.outline for one in drawn], shape)
+            raster = rasterise([one.outline for one in drawn], shape, look)
             kinds = np.array([0] + [one.class_id for one in drawn], np.uint8)
             if kind == "regions":
                 labels["regions"] = kinds[raster.index]

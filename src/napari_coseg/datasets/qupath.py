@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_coseg.datasets.finding import by_stem, find_files
+from napari_coseg.datasets.finding import GLANCE, by_stem, find_files
 from napari_coseg.datasets.folder import IMAGE_SUFFIXES
 from napari_coseg.datasets.geojson_outlines import feature_outlines
 from napari_coseg.datasets.labelled import Format, Item, ItemFault, OpenOptions
@@ -86,7 +86,7 @@ class QuPathDataset(OutlineDataset):
         """Whether images and GeoJSON of the same names lie in a folder."""
         if not root.is_dir() or any((root / f"dataset.{s}").exists() for s in ("toml", "json")):
             return False
-        return bool(_find(root)[0])
+        return bool(_find(root, GLANCE)[0])
 
     def _survey(self, path: Path) -> dict[str, set[str]]:
         """Classifications of a file by kind of label."""
@@ -130,9 +130,11 @@ def _classes(names: object, key: str, where: Path | None) -> ClassMapping:
     return ClassMapping.of(names)
 
 
-def _find(root: Path) -> tuple[dict[str, tuple[Path, Path]], list[ItemFault]]:
+def _find(
+    root: Path, most: int | None = None
+) -> tuple[dict[str, tuple[Path, Path]], list[ItemFault]]:
     """Images and outlines of the same name."""
-    files, faults = find_files(root, (*IMAGE_SUFFIXES, ".geojson"), _DEPTH)
+    files, faults = find_files(root, (*IMAGE_SUFFIXES, ".geojson"), _DEPTH, most)
     outlines, more = by_stem(path for path in files if path.suffix.lower() == ".geojson")
     images, others = by_stem(path for path in files if path.suffix.lower() != ".geojson")
     faults += more + others

@@ -90,7 +90,7 @@ class Raster:
         return np.append(0, wide).astype(np.int32)[self.index]
 
 
-def rasterise(outlines: Sequence[Outline], shape: tuple[int, int]) -> Raster:
+def rasterise(outlines: Sequence[Outline], shape: tuple[int, int], notes: bool = True) -> Raster:
     """Fill objects.
 
     Parameters
@@ -98,6 +98,8 @@ def rasterise(outlines: Sequence[Outline], shape: tuple[int, int]) -> Raster:
     outlines : sequence of Outline
     shape : tuple of int
         Rows and columns; what lies outside is cut off.
+    notes : bool
+        Whether to look for what is wrong, which takes as long as everything else.
 
     Returns
     -------
@@ -115,14 +117,14 @@ def rasterise(outlines: Sequence[Outline], shape: tuple[int, int]) -> Raster:
     index = np.zeros(shape, np.int32)
     paint(index, spans, np.arange(1, count + 1, dtype=np.int32))
     kept = np.bincount(index.reshape(-1), minlength=count + 1)[1:].astype(np.int64)
-    notes = []
-    for number, outline in enumerate(outlines, 1):
+    found = []
+    for number, outline in enumerate(outlines if notes else (), 1):
         said = _note(outline, int(drawn[number - 1]), shape)
         if not said and drawn[number - 1] and not kept[number - 1]:
             said = "lies wholly under other objects and is lost"
         if said:
-            notes.append((number, f"{outline.where} {said}"))
-    return Raster(index, drawn, kept, tuple(notes))
+            found.append((number, f"{outline.where} {said}"))
+    return Raster(index, drawn, kept, tuple(found))
 
 
 def crosses_itself(ring: Ring) -> bool:
