@@ -161,17 +161,25 @@ class PublishedTable:
         Parameters
         ----------
         summary : DataFrame
-            Of `PaperEvaluation.summary`: the mean over images is what the papers print.
+            Of `PaperEvaluation.summary`: the mean over images is what the papers print. Of prompts
+            the class is the data set.
         """
         found = {
             (row.task, _plain(row.class_name), row.score): row.mean
             for row in summary.rename(columns={"class": "class_name"}).itertuples()
         }
-        return tuple(
-            found.get((c.task, _plain(c.class_name), c.score), math.nan)
-            * (100 if c.in_percent else 1)
-            for c in self.columns
-        )
+        sets = {name for task, name, _ in found if task == "prompts"}
+
+        def ours(column: PublishedColumn) -> float:
+            name = _plain(column.class_name)
+            if column.task == "prompts":
+                # One set for one set, whatever its folder is called.
+                alone = len(self.data) == 1 and len(sets) == 1
+                name = next(iter(sets)) if alone else column.data
+            value: float = found.get((column.task, name, column.score), math.nan)
+            return value * (100 if column.in_percent else 1)
+
+        return tuple(ours(column) for column in self.columns)
 
 
 def table_names() -> tuple[str, ...]:

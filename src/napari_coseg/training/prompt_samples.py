@@ -93,7 +93,7 @@ class PromptSamples(Dataset[dict[str, Tensor]]):
         warp = whole_image(item.shape, self.side)
         if not whole:
             warp = self._round(item, chosen, self._fill(rng), rng)
-        picture = _pixels(item, warp, self.side)
+        picture = pixels_of(item, warp, self.side)
         labels = warp.apply(
             item.labels[item.kinds[chosen]], self.side, TRUTH_STRIDE, Image.Resampling.NEAREST, 0
         )
@@ -132,7 +132,7 @@ class PromptSamples(Dataset[dict[str, Tensor]]):
         rows, columns = item.shape
         centre = (rng.uniform(0, rows), rng.uniform(0, columns))
         warp = self._warp(item, _within(centre, side, item.shape), side, rng)
-        return _pixels(item, warp, self.side)
+        return pixels_of(item, warp, self.side)
 
     def _shapes(
         self, item: MaskItem, rng: np.random.Generator
@@ -229,8 +229,8 @@ def _within(
     return row, column
 
 
-def _pixels(item: MaskItem, warp: Warp, side: int) -> npt.NDArray[np.uint8]:
-    """Sample from the level at which hardly anything is skipped."""
+def pixels_of(item: MaskItem, warp: Warp, side: int) -> npt.NDArray[np.uint8]:
+    """Sample an item's picture from the level at which hardly anything is skipped."""
     level = 0
     while level + 1 < len(item.levels) and warp.factor / 2 ** (level + 1) >= 0.75:
         level += 1
