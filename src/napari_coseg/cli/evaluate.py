@@ -36,8 +36,8 @@ def evaluate(
     predictions: Annotated[
         Path,
         typer.Argument(
-            help="Folder that predict wrote, or one label file; or a weights file of a model that "
-            "is prompted."
+            help="Folder that predict wrote, or one label file; or a model that is prompted, by "
+            "its name or weights file."
         ),
     ],
     truth: Annotated[
@@ -110,12 +110,10 @@ def evaluate(
 
     Volumes are scored in 3D, with distances in mm. Images are matched by name. Pooled scores count
     all images together; means are over the images in which either side has the class, with their
-    95 % bootstrap interval. A weights file of a model that is prompted, in place of predictions, is
-    given boxes, one point and five points of the truth's objects. Exits with 1 when something could
-    not be scored.
+    95 % bootstrap interval. A model that is prompted, in place of predictions, is given boxes, one
+    point and five points of the truth's objects. Exits with 1 when something could not be scored.
     """
     from napari_coseg.cli.evaluation_report import report
-    from napari_coseg.cli.evaluation_run import SUFFIX_OF_WEIGHTS
     from napari_coseg.cli.evaluation_truth import TruthOptions
 
     if out is not None and not out.parent.is_dir():
@@ -126,7 +124,7 @@ def evaluate(
 
         published_table(as_.partition(":")[0])
     options = TruthOptions(format_, None if part is None else str(part), mapping, mpp)
-    if predictions.suffix.lower() == SUFFIX_OF_WEIGHTS:
+    if _is_model(predictions):
         from napari_coseg.cli.evaluation_prompts import score_model
 
         scores, known = score_model(predictions, truth, options, objects, seed, device)
@@ -145,6 +143,15 @@ def evaluate(
     report(scores, out, as_json, threshold, published)
     if scores.problems:
         raise typer.Exit(1)
+
+
+def _is_model(predictions: Path) -> bool:
+    """Whether a weights file or a model's name stands in place of predictions."""
+    from napari_coseg.weights.catalogue import SUFFIX, known_names
+
+    if predictions.suffix.lower() == SUFFIX:
+        return True
+    return not predictions.exists() and str(predictions) in known_names()
 
 
 def _settings(threshold: float, boundary: bool, centroids: Centroids) -> ScoreSettings:

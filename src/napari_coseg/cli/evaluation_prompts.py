@@ -34,7 +34,7 @@ def score_model(
     Parameters
     ----------
     model : Path
-        Weights file.
+        Weights file, or a model's name.
     truth : Path
     options : TruthOptions
     objects : int or None
@@ -53,7 +53,7 @@ def score_model(
     CosegError
         If the model or the data cannot be opened, an item cannot be read, or there is no object.
     """
-    loaded = load_prompt_model(model, choose_device(device))
+    loaded = load_prompt_model(str(model), choose_device(device))
     sets = _mask_sets(truth, options)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -24,9 +24,6 @@ from napari_coseg.metrics.paper_rules import SIDE, PaperEvaluation
 from napari_coseg.metrics.report import Evaluation
 from napari_coseg.types import CosegError
 
-#: Ending of a weights file.
-SUFFIX_OF_WEIGHTS = ".safetensors"
-
 
 @dataclass(frozen=True)
 class Scores:
