@@ -118,6 +118,11 @@ def test_the_part_that_the_makers_chose(tmp_path, truth):
     assert {row["image"] for row in content["images"]} == {"b", "c"}
     assert content["problems"] == []
     assert rows["instances", "round", "pq"]["pooled"] == 1
+    # Predictions of the other parts are no mistake.
+    more = tmp_path / "more"
+    predict(more, NAMES)
+    result = call(evaluate, more, truth, "--part", "test")
+    assert "No truth for 3 of the images" in result.stderr
     message = call(evaluate, tmp_path / "pred", truth, "--part", "validation", code=2)
     assert "no part validation: its makers divided it into train, test" in message
 

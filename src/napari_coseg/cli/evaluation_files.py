@@ -67,6 +67,8 @@ class LabelSet:
         Images that the reader gives as volumes.
     format : str or None
         Key of the data set's format, where a reader knows it.
+    part : str or None
+        The part of a data set that these are.
     faults : tuple of str
         What a reader found and cannot be used.
     """
@@ -79,6 +81,7 @@ class LabelSet:
     reader: Callable[[str], dict[str, HeldLabels]] | None = None
     stacks: frozenset[str] = frozenset()
     format: str | None = None
+    part: str | None = None
     faults: tuple[str, ...] = ()
 
     def are_volumes(self, names: Iterable[str]) -> set[bool]:

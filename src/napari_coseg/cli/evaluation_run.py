@@ -85,11 +85,13 @@ class EvaluationRun:
         if by_paper:
             self.unit = f"px of {SIDE} x {SIDE}"
         self.problems: list[str] = list(truth.faults)
+        self.notes: list[str] = []
         if pairing.lone_predictions:
-            self.problems.append(f"No truth for {_listed(pairing.lone_predictions)}.")
+            line = f"No truth for {_listed(pairing.lone_predictions)}."
+            # Predictions of the other parts of a set are no mistake.
+            (self.notes if truth.part else self.problems).append(line)
         if pairing.lone_truths:
             self.problems.append(f"No prediction for {_listed(pairing.lone_truths)}.")
-        self.notes: list[str] = []
         self.scored = 0
         self.images: list[pd.DataFrame] = []
         self.summaries: list[pd.DataFrame] = []

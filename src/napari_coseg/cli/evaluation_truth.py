@@ -81,7 +81,7 @@ def open_truth(path: Path, options: TruthOptions, task: str | None = None) -> La
         dataset, items, _own_ids(dataset.region_classes), _own_ids(dataset.instance_classes)
     )
     names = (_names(dataset.region_classes), _names(dataset.instance_classes))
-    return _label_set(path, [source], *names)
+    return _label_set(path, [source], *names, options.part)
 
 
 def open_part(path: Path, options: TruthOptions) -> tuple[LabelledDataset, list[Item]]:
@@ -149,11 +149,16 @@ def _of_config(path: Path, options: TruthOptions) -> LabelSet:
         section = next(s for s in config.data if s is part.section or s.path == part.section.path)
         one = training_set(part.dataset, part.items, section, config.model)
         sources.append(_Source(part.dataset, part.items, one.region_ids, one.instance_ids))
-    return _label_set(path, sources, config.model.region_classes, config.model.instance_classes)
+    regions, instances = config.model.region_classes, config.model.instance_classes
+    return _label_set(path, sources, regions, instances, options.part or "test")
 
 
 def _label_set(
-    path: Path, sources: Sequence[_Source], regions: Sequence[str], instances: Sequence[str]
+    path: Path,
+    sources: Sequence[_Source],
+    regions: Sequence[str],
+    instances: Sequence[str],
+    part: str | None,
 ) -> LabelSet:
     from napari_coseg.inference.jobs import name_jobs
 
@@ -181,6 +186,7 @@ def _label_set(
         reader=reader,
         stacks=frozenset(name for name, (_, items) in found.items() if items[0].plane is not None),
         format=first.format.key,
+        part=part,
         faults=tuple(line for source in sources for line in faults_of(source.dataset)),
     )
 
