@@ -209,6 +209,12 @@ def test_wrong_tables_are_told_before_anything_is_scored(tmp_path, truth):
     assert "coseg-table-7" in message
     message = call(evaluate, tmp_path / "pred", truth, "--as", "coseg-table-1", code=2)
     assert "--as coseg-table-1:puma" in message
+    message = call(evaluate, tmp_path / "pred", truth, "--as", "coseg-table-1:sts", code=2)
+    assert "puma, crag, glas, not sts" in message
+    message = call(evaluate, tmp_path / "pred", truth, "--as", "syncsam-table-2", code=2)
+    assert "a model that is prompted" in message
+    message = call(evaluate, "syncsam-lite", truth, "--as", "coseg-table-2", code=2)
+    assert "is of label files" in message
 
 
 def scores(path, values, images=None):

@@ -11,7 +11,7 @@ from napari_coseg.datasets.synthetic_histology import write_dataset
 from napari_coseg.training.config import AnyConfig, load_config
 from napari_coseg.training.parts import open_parts
 from napari_coseg.training.sections import SplitSection
-from napari_coseg.training.split import dealt, split
+from napari_coseg.training.split import dealt, split, words
 from napari_coseg.types import CosegError
 
 
@@ -48,6 +48,12 @@ def test_without_test_folds_all_is_as_it_was() -> None:
     train, held = split(items(20), section)
     assert (len(train), len(held)) == (16, 4)
     assert dealt(items(20), section)["test"] == []
+    assert words(section) == "fold 2 of 5, by image"
+
+
+def test_the_card_says_what_is_kept() -> None:
+    said = words(SplitSection(by="group", folds=10, fold=7, test=(8, 9)))
+    assert said == "fold 7 of 10, by group; 2 more kept for the test"
 
 
 def test_published_parts() -> None:

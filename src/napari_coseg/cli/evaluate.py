@@ -119,10 +119,9 @@ def evaluate(
     if out is not None and not out.parent.is_dir():
         raise CosegError(f"Cannot write {out}: make the folder {out.parent} first.")
     if as_ is not None:
-        from napari_coseg.cli.evaluation_published import choose_table
-        from napari_coseg.metrics.published_tables import published_table
+        from napari_coseg.cli.evaluation_published import check_table, choose_table
 
-        published_table(as_.partition(":")[0])
+        check_table(as_, prompted=_is_model(predictions))
     options = TruthOptions(format_, None if part is None else str(part), mapping, mpp)
     if _is_model(predictions):
         from napari_coseg.cli.evaluation_prompts import score_model

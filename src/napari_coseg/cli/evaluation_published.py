@@ -18,6 +18,33 @@ from napari_coseg.types import CosegError
 PUBLISHED, OURS = "published, not re-run", "this run"
 
 
+def check_table(text: str, *, prompted: bool) -> None:
+    """Refuse what can be known to be wrong before anything is scored.
+
+    Parameters
+    ----------
+    text : str
+        As `choose_table` takes it.
+    prompted : bool
+        Whether a model that is prompted is scored, and not label files.
+
+    Raises
+    ------
+    CosegError
+        If there is no such table or data set, or it is of the other kind of scores.
+    """
+    name, _, data = text.partition(":")
+    table = published_table(name)
+    if data:
+        table = table.of(data)
+    if prompted and table.columns[0].task != "prompts":
+        raise CosegError(f"{name} is of label files, and this is a model that is prompted.")
+    if not prompted and table.columns[0].task == "prompts":
+        raise CosegError(
+            f"{name} is of a model that is prompted: give its weights file in place of predictions."
+        )
+
+
 def choose_table(text: str, known: tuple[str | None, ...] = ()) -> PublishedTable:
     """Find the table that ``--as`` names, with the columns of one data set.
 

@@ -59,4 +59,5 @@ def words(section: SplitSection) -> str:
     """Say which items a split holds out."""
     if section.by == "published":
         return "the published part for validation"
-    return f"fold {section.fold} of {section.folds}, by {section.by}"
+    kept = f"; {len(section.test)} more kept for the test" if section.test else ""
+    return f"fold {section.fold} of {section.folds}, by {section.by}{kept}"
