@@ -17,6 +17,7 @@ from napari_coseg.cli.prompt import prompt
 from napari_coseg.cli.serve import serve
 from napari_coseg.cli.train import train
 from napari_coseg.types import CosegError
+from napari_coseg.worker.waiting import share_cores
 
 #: Exit codes: 1 some item failed, 2 nothing was started, 130 stopped with Ctrl-C.
 FAILED, NOT_STARTED, INTERRUPTED = 1, 2, 130
@@ -70,6 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     SystemExit
         Always: 0 done, 1 some item failed, 2 nothing was started, 130 stopped with Ctrl-C.
     """
+    share_cores()
     words = list(sys.argv[1:] if arguments is None else arguments)
     # People add --debug at the end of the line that failed, where typer would not take it.
     debug = "--debug" in words

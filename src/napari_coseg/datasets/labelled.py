@@ -38,6 +38,8 @@ class LabelledImage:
     instances : ndarray of int32, (rows, columns), or None
     classes : ndarray of uint8, (rows, columns), or None
         Class of the instance at each pixel, 255 for "do not look".
+    overlap : int
+        Pixels that several objects claim in a format where they can; here they belong to one.
     """
 
     image: npt.NDArray[np.uint8]
@@ -46,6 +48,7 @@ class LabelledImage:
     region_instances: npt.NDArray[np.int32] | None = None
     instances: npt.NDArray[np.int32] | None = None
     classes: npt.NDArray[np.uint8] | None = None
+    overlap: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_coseg.datasets.consep import ConsepDataset
+from napari_coseg.datasets.crag import CragDataset
+from napari_coseg.datasets.dsb2018 import Dsb2018Dataset
 from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.datasets.glas import GlasDataset
 from napari_coseg.datasets.labelled import LabelledDataset, OpenOptions
+from napari_coseg.datasets.lizard import LizardDataset
+from napari_coseg.datasets.pannuke import PannukeDataset
 from napari_coseg.types import CosegError
 
 #: Every reader, in the order in which a list shows them.
-READERS: tuple[type[LabelledDataset], ...] = (FolderDataset,)
+READERS: tuple[type[LabelledDataset], ...] = (
+    FolderDataset,
+    GlasDataset,
+    CragDataset,
+    ConsepDataset,
+    LizardDataset,
+    PannukeDataset,
+    Dsb2018Dataset,
+)
 
 
 def open_dataset(

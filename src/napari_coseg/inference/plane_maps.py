@@ -152,6 +152,11 @@ class PlaneMaps:
             found.append(likely.reshape(rows, side, columns, side).any((1, 3)))
         return np.asarray(np.logical_or.reduce(found))
 
+    def object_pixels(self) -> int:
+        """Return how many target pixels are more likely an object's than not."""
+        cells = self.cells.get("instances")
+        return 0 if cells is None else int((cells[0] > 0.5).sum()) * self.strides["instances"] ** 2
+
     def mixed(self, other: PlaneMaps, part: float) -> PlaneMaps:
         """Return the maps between this plane's and another's.
 

@@ -178,7 +178,8 @@ class VolumeStream:
             return
         network = self._networks[0]
         chosen = scout_planes(self.planes, self._grid.spacing[0])
-        scouts = Scouts(network.mpp, network.blocks)
+        grid = self._grid
+        scouts = Scouts(network.mpp, network.blocks, grid.spacing[0], grid.superior)
         known = {}
         for plane, maps in self._mapped(chosen, None):
             scouts.add(plane, maps[0])
@@ -186,7 +187,8 @@ class VolumeStream:
         others = self._mapped([plane for plane in self.planes if plane not in known], scouts)
         for plane in self.planes:
             if plane in known:
-                yield plane, known.pop(plane)
+                maps = known.pop(plane)
+                yield plane, maps if scouts.within(plane) else [None] * len(maps)
             else:
                 yield next(others)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from napari_coseg.worker.host import Host
 from napari_coseg.worker.keys import KeyPair, is_key
 from napari_coseg.worker.shelf import remove_folder
+from napari_coseg.worker.waiting import share_cores
 
 
 def _leave_with_client(shelf: Path | None) -> None:
@@ -32,6 +33,7 @@ def _leave_with_client(shelf: Path | None) -> None:
 
 def main() -> int:
     """Run a host for one client."""
+    share_cores()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     # Ctrl-C in a terminal goes to the client's whole group; the client says what becomes of us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
