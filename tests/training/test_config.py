@@ -105,3 +105,58 @@ def test_the_page_names_every_key(kind: type[BaseModel]) -> None:
     own = before if kind is TrainingConfig else after
     missing = [name for name in fields if f"`{name}`" not in own]
     assert [name for name in missing if name not in shared or f"`{name}`" not in before] == []
+
+
+def test_a_config_lies_over_another(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "base.toml").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "sub" / "middle.toml").write_text(
+        'extends = "../base.toml"\n[model]\nname = "n"\n[run]\nbatch = 7\n', encoding="utf-8"
+    )
+    over = write(
+        tmp_path, 'extends = "sub/middle.toml"\n[run]\nsteps = 9\n[model]\nregion_mpp = 2\n'
+    )
+    config = load_config(over, ["run.seed=5"])
+    assert isinstance(config, TrainingConfig)
+    assert (config.model.name, config.model.region_mpp) == ("n", 2)
+    assert (config.run.steps, config.run.batch, config.run.seed) == (9, 7, 5)
+    # Beside the file that names it, not the one that extends that.
+    assert config.data[0].path.resolve() == (tmp_path / "set").resolve()
+
+
+def test_data_sets_take_the_place_of_those_below(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(GOOD, encoding="utf-8")
+    over = write(tmp_path, 'extends = "base.toml"\n[[data]]\npath = "other"\n')
+    assert [one.path.name for one in load_config(over).data] == ["other"]
+
+
+def test_what_is_extended_can_be_changed(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "other.toml").write_text(GOOD.replace('"m"', '"o"'), encoding="utf-8")
+    over = write(tmp_path, 'extends = "base.toml"\n')
+    assert load_config(over).model.name == "m"
+    assert load_config(over, ["extends=other.toml"]).model.name == "o"
+    assert load_config(over, ['extends = "other.toml"']).model.name == "o"
+
+
+def test_wrong_extensions_are_told(tmp_path: Path) -> None:
+    with pytest.raises(CosegError, match=r"nothing\.toml, which c\.toml extends"):
+        load_config(write(tmp_path, 'extends = "nothing.toml"\n'))
+    with pytest.raises(CosegError, match="extends itself"):
+        load_config(write(tmp_path, 'extends = "c.toml"\n'))
+    with pytest.raises(CosegError, match="name of one config"):
+        load_config(write(tmp_path, "extends = 3\n"))
+
+
+@pytest.mark.parametrize(
+    ("split", "named"),
+    [
+        ("folds = 5\nfold = 2\ntest = [2]", "fold 2 cannot be"),
+        ("folds = 5\ntest = [5]", "below folds"),
+        ("folds = 2\nfold = 0\ntest = [1]", "no fold is left"),
+        ('by = "published"\ntest = [1]', "leave test out"),
+    ],
+)
+def test_test_folds_are_checked(tmp_path: Path, split: str, named: str) -> None:
+    with pytest.raises(CosegError, match=named):
+        load_config(write(tmp_path, GOOD + f"[split]\n{split}\n"))

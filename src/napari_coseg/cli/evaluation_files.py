@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_headers import VOLUME_SUFFIXES, is_volume
 from napari_coseg.types import CosegError
 
@@ -18,6 +22,27 @@ LABEL_SUFFIXES = (*VOLUME_SUFFIXES, ".png", ".tif", ".tiff", ".bmp")
 #: What a label file holds, by the folder it lies in or by the end of its name.
 KINDS = ("region_instances", "regions", "instances", "classes")
 TASKS = ("regions", "instances")
+
+
+@dataclass(frozen=True, eq=False)
+class HeldLabels:
+    """Labels that a reader gave, in place of a file to read.
+
+    Attributes
+    ----------
+    path : Path
+        Where they are from.
+    labels : ndarray of int32, (rows, columns) or (planes, rows, columns)
+    grid : VolumeGrid or None
+        Where a volume lies.
+    """
+
+    path: Path
+    labels: npt.NDArray[np.int32]
+    grid: VolumeGrid | None = None
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 @dataclass(frozen=True)
@@ -36,6 +61,16 @@ class LabelSet:
         µm per pixel along rows and columns; None for volumes, which say it themselves.
     single : bool
         Whether `path` is one label file.
+    reader : callable or None
+        Reads the labels of an image by kind, where that takes more than to open a label file.
+    stacks : frozenset of str
+        Images that the reader gives as volumes.
+    format : str or None
+        Key of the data set's format, where a reader knows it.
+    part : str or None
+        The part of a data set that these are.
+    faults : tuple of str
+        What a reader found and cannot be used.
     """
 
     path: Path
@@ -43,9 +78,16 @@ class LabelSet:
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     spacing: tuple[float, ...] | None = None
     single: bool = False
+    reader: Callable[[str], dict[str, HeldLabels]] | None = None
+    stacks: frozenset[str] = frozenset()
+    format: str | None = None
+    part: str | None = None
+    faults: tuple[str, ...] = ()
 
     def are_volumes(self, names: Iterable[str]) -> set[bool]:
         """Say whether the labels of some images are volumes: True, False, or both."""
+        if self.reader is not None:
+            return {name in self.stacks for name in names}
         return {
             is_volume(path)
             for name in names

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from napari_coseg.cli.evaluation_files import LabelSet
+from napari_coseg.cli.evaluation_files import HeldLabels, LabelSet
 from napari_coseg.imaging.labels import read_labels
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_headers import is_volume
@@ -21,6 +21,8 @@ from napari_coseg.metrics.panoptic import majority_classes
 from napari_coseg.types import IGNORE, CosegError
 
 Labels = npt.NDArray[np.int32]
+#: A label file, or labels that a reader gave.
+Where = Path | HeldLabels
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ def _match_by_name(what: str, predicted: tuple[str, ...], true: tuple[str, ...])
 
 def read_regions(
     name: str,
-    prediction: Mapping[str, Path],
-    truth: Mapping[str, Path],
+    prediction: Mapping[str, Where],
+    truth: Mapping[str, Where],
     classes: ClassMatch,
     spacing: tuple[float, ...] | None,
 ) -> ImagePair:
@@ -146,8 +148,8 @@ def read_regions(
 
 def read_instances(
     name: str,
-    prediction: Mapping[str, Path],
-    truth: Mapping[str, Path],
+    prediction: Mapping[str, Where],
+    truth: Mapping[str, Where],
     classes: ClassMatch | None,
     spacing: tuple[float, ...] | None,
 ) -> ImagePair:
@@ -189,7 +191,7 @@ def has_classes(labels: LabelSet) -> bool:
 
 
 def _object_classes(
-    files: Mapping[str, Path],
+    files: Mapping[str, Where],
     instances: Labels,
     grid: VolumeGrid | None,
     allowed: frozenset[int] | None,
@@ -197,12 +199,14 @@ def _object_classes(
 ) -> dict[int, int] | None:
     """Class of each object, from the object table or the classes image, whichever is there."""
     if "objects" in files:
-        classes = _read_object_table(files["objects"])
+        table = files["objects"]
+        assert isinstance(table, Path)
+        classes = _read_object_table(table)
         missing = sorted(set(np.unique(instances).tolist()) - set(classes) - {0})
         if missing:
             raise CosegError(
                 f"{files['objects']} has no row for {len(missing)} objects of "
-                f"{files['instances'].name}, the first of them {missing[0]}."
+                f"{_name(files['instances'])}, the first of them {missing[0]}."
             )
         _check_ids(files["objects"], np.array(list(classes.values()), np.int64), allowed, ignore)
         return classes
@@ -233,15 +237,17 @@ def _read_object_table(path: Path) -> dict[int, int]:
     return {int(label): int(class_id) for label, class_id in pairs}
 
 
-def _read(path: Path) -> tuple[Labels, VolumeGrid | None]:
+def _read(path: Where) -> tuple[Labels, VolumeGrid | None]:
     """Read labels; those of a volume with their place."""
+    if isinstance(path, HeldLabels):
+        return path.labels, path.grid
     if not is_volume(path):
         return read_labels(path), None
     volume = read_label_volume(path)
     return volume.voxels.astype(np.int32, copy=False), volume.grid
 
 
-def _read_both(truth: Path, prediction: Path) -> tuple[Labels, Labels, VolumeGrid | None]:
+def _read_both(truth: Where, prediction: Where) -> tuple[Labels, Labels, VolumeGrid | None]:
     """Read true and predicted labels, and check that they lie on each other."""
     true, grid = _read(truth)
     predicted, other = _read(prediction)
@@ -262,7 +268,7 @@ def _read_both(truth: Path, prediction: Path) -> tuple[Labels, Labels, VolumeGri
     return true, predicted, grid
 
 
-def _read_beside(path: Path, shape: tuple[int, ...], grid: VolumeGrid | None) -> Labels:
+def _read_beside(path: Where, shape: tuple[int, ...], grid: VolumeGrid | None) -> Labels:
     """Read further labels of an image, and check that they lie on the first ones."""
     labels, other = _read(path)
     if labels.shape != shape:
@@ -277,7 +283,7 @@ def _read_beside(path: Path, shape: tuple[int, ...], grid: VolumeGrid | None) ->
 
 
 def _check_ids(
-    path: Path,
+    path: Where,
     values: npt.NDArray[Any],
     allowed: frozenset[int] | None,
     ignore: bool = False,
@@ -307,6 +313,10 @@ def _ids_found(task: str, labels: LabelSet) -> set[int]:
         except CosegError:
             continue
     return found - {0, IGNORE}
+
+
+def _name(where: Where) -> str:
+    return where.name if isinstance(where, Path) else where.path.name
 
 
 def _size(labels: npt.NDArray[Any]) -> str:

@@ -9,6 +9,7 @@ import typer
 
 import napari_coseg
 from napari_coseg.cli import models
+from napari_coseg.cli.compare import compare
 from napari_coseg.cli.demo import demo
 from napari_coseg.cli.evaluate import evaluate
 from napari_coseg.cli.predict import predict
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 # In the order in which a person meets them. Their modules import torch only when they run, so
 # that help comes at once.
-for command in (demo, predict, prompt, evaluate, train, serve):
+for command in (demo, predict, prompt, evaluate, compare, train, serve):
     app.command()(command)
 app.add_typer(models.app, name="models")
 

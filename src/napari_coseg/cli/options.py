@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
+
+
+class Part(StrEnum):
+    """A part of a data set."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+    all = "all"
+
 
 #: Read by `napari_coseg.inference.jobs.parse_shard`.
 Shard = Annotated[

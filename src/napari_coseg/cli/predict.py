@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_coseg.cli.options import Shard
+from napari_coseg.cli.options import Part, Shard
 from napari_coseg.cli.reporting import run_folder
 from napari_coseg.types import CosegError
 from napari_coseg.weights.catalogue import DEFAULT_MODEL, DEFAULT_VOLUME_MODEL, default_model
@@ -19,13 +19,24 @@ if TYPE_CHECKING:
 
 def predict(
     images: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             help="Images (PNG, JPEG, BMP, TIFF), or volumes (NIfTI, MHA, MHD, NRRD, folders that "
             "are DICOM series); or folders with them directly in."
         ),
-    ],
+    ] = None,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for the results; made if needed.")],
+    of: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CONFIG",
+            help="Instead of images: a training config, whose part for the test is segmented.",
+        ),
+    ] = None,
+    part: Annotated[
+        Part, typer.Option(help="With --of: which part of the config's data.")
+    ] = Part.test,
     model: Annotated[
         str | None,
         typer.Option(
@@ -76,9 +87,13 @@ def predict(
     """
     from napari_coseg.inference.jobs import find_jobs, parse_shard, shard_of
 
-    part = parse_shard(shard)
-    found = find_jobs(images, out, volumes=True)
-    jobs = shard_of(found, *part)
+    chosen = parse_shard(shard)
+    if (of is None) == (not images):
+        raise CosegError("Name images to segment, or a training config with --of.")
+    if of is not None:
+        images, mpp = _images_of(of, str(part), mpp)
+    found = find_jobs(images or [], out, volumes=True)
+    jobs = shard_of(found, *chosen)
     name = _default_for(found) if model is None else model
 
     import torch
@@ -102,6 +117,28 @@ def predict(
     volumes = loaded.card.planes is not None
     parts = "planes of the volume" if volumes else "tiles of the image"
     run_folder(folder, jobs, loaded.card, parts=parts)
+
+
+def _images_of(config: Path, part: str, mpp: float | None) -> tuple[list[Path], float | None]:
+    """Return the images of a config's part, and the size of a pixel that the data sets say."""
+    from napari_coseg.training.config import load_config
+    from napari_coseg.training.parts import open_parts
+
+    parts = open_parts(load_config(config), part)
+    images: list[Path] = []
+    for one in parts:
+        files = [item.image for item in one.items]
+        if one.items[0].plane is None and len(set(files)) < len(files):
+            raise CosegError(
+                f"{one.dataset.name} has several images in one file, which predict cannot open: "
+                "write it as a folder data set first."
+            )
+        images += dict.fromkeys(files)
+    volumes = parts[0].items[0].plane is not None
+    sizes = {one.dataset.mpp for one in parts if one.dataset.mpp > 0}
+    if mpp is None and not volumes and len(sizes) > 1:
+        raise CosegError(f"The data sets of {config} differ in the size of a pixel: give --mpp.")
+    return images, mpp if mpp is not None or volumes or not sizes else sizes.pop()
 
 
 def _default_for(jobs: Sequence[Job]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import add
 from typing import Any
@@ -150,6 +150,33 @@ class Evaluation:
         regions = task == "regions"
         names = self.settings.region_classes if regions else self.settings.instance_classes
         return names[class_id]
+
+
+def summarise_table(
+    images: pd.DataFrame, scores: Sequence[str], resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Summarise a table of scores that are no counts; see `Evaluation.summary`.
+
+    Parameters
+    ----------
+    images : DataFrame
+        Columns ``task``, ``class_id``, ``class`` and the scores.
+    scores : sequence of str
+    resamples, seed : int
+
+    Returns
+    -------
+    DataFrame
+        Columns `SUMMARY_COLUMNS`; ``pooled`` is NaN.
+    """
+    rows = []
+    for (task, class_id, name), group in images.groupby(["task", "class_id", "class"], sort=False):
+        for score in scores:
+            values = group[score].dropna().to_numpy(float)
+            low, high = bootstrap_interval(values, resamples, seed)
+            mean = values.mean() if len(values) else np.nan
+            rows.append((task, class_id, name, score, np.nan, mean, low, high, len(values)))
+    return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
 
 
 def bootstrap_interval(

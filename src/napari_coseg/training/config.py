@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, FiniteFloat, ValidationError, field_validator, model_validator
 
 from napari_coseg.inference.instances import InstanceSettings
+from napari_coseg.training.config_files import apply_change, place_data, read_config
 from napari_coseg.training.prompt_config import PromptTrainingConfig
 from napari_coseg.training.sections import (
     AboutSection,
@@ -179,26 +179,20 @@ _KINDS: dict[str, type[AnyConfig]] = {
 
 
 def load_config(path: Path, changes: Sequence[str] = ()) -> AnyConfig:
-    """Read a config, apply ``key=value`` changes, and check it.
+    """Read a config with what it extends, apply ``key=value`` changes, and check it.
+
+    A change of ``extends`` lays the file over another one than it names.
 
     Raises
     ------
     CosegError
         If the file is no TOML, or a key is wrong; the sentence names each key.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CosegError(f"There is no config {path}.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CosegError(f"{path} cannot be read as TOML: {error}.") from error
+    raw = read_config(path, next((c.partition("=")[2] for c in changes if _extends(c)), None))
     for change in changes:
-        _apply(raw, change)
-    for section in raw.get("data", []):
-        for key in ("path", "mapping") if isinstance(section, dict) else ():
-            if isinstance(section.get(key), str):
-                where = Path(section[key]).expanduser()
-                section[key] = where if where.is_absolute() else path.parent / where
+        if not _extends(change):
+            apply_change(raw, change)
+    place_data(raw, path)
     return check_config(raw, str(path))
 
 
@@ -223,26 +217,5 @@ def check_config(raw: dict[str, Any], where: str = "The config") -> AnyConfig:
         raise CosegError(f"{where} has wrong keys: {'; '.join(faults)}.") from None
 
 
-def _apply(raw: dict[str, Any], change: str) -> None:
-    key, separator, text = change.partition("=")
-    if not separator or not key.strip():
-        raise CosegError(f"--set needs key=value, for example run.steps=2000, not {change!r}.")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    target: Any = raw
-    *parents, last = key.strip().split(".")
-    for part in parents:
-        if isinstance(target, list) and part.isdigit() and int(part) < len(target):
-            target = target[int(part)]
-        elif isinstance(target, dict):
-            target = target.setdefault(part, {})
-        else:
-            raise CosegError(f"--set {change}: there is no {part} to change.")
-    if isinstance(target, list) and last.isdigit() and int(last) < len(target):
-        target[int(last)] = value
-    elif isinstance(target, dict):
-        target[last] = value
-    else:
-        raise CosegError(f"--set {change}: there is no {last} to change.")
+def _extends(change: str) -> bool:
+    return change.partition("=")[0].strip() == "extends"

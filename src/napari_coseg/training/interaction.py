@@ -113,15 +113,20 @@ class Session:
         self._labels = torch.zeros(count, 0, dtype=torch.long, device=masks.device)
         self._logits: Tensor | None = None
 
-    def begin(self, box: float, jitter: float, *, with_point: float = 0.25) -> None:
-        """Give each object a box, by this probability, or a point; some boxes get one too."""
+    def begin(
+        self, box: float, jitter: float, *, with_point: float = 0.25, middle: float = 0.5
+    ) -> None:
+        """Give each object a box, by this probability, or a point; some boxes get one too.
+
+        `middle` is as in `pick`.
+        """
         drawn = torch.rand(len(self.masks), generator=self._random).to(self.masks.device)
         with_box, pointed = drawn < box, (drawn >= box) | (drawn < with_point * box)
         boxes = boxes_of(self.masks, self._stride)
         if jitter:
             boxes = jittered(boxes, jitter, self._side, self._random)
         self._boxes[with_box] = boxes[with_box]
-        places = pick(self.masks, self._random)
+        places = pick(self.masks, self._random, middle=middle)
         self._add(places, torch.where(pointed, POSITIVE, PADDING))
 
     def correct(self, logits: Tensor, *, sure: float = 0.5, middle: float = 0.5) -> None:

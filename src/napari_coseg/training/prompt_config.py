@@ -85,12 +85,17 @@ class PromptAugmentSection(LookSection):
         Longest side of the object, as a part of the crop's.
     rotate : bool
         Any angle; quarter turns and flips are always drawn.
+    whole : bool
+        The sample is the whole image, padded to a square at its lower and right edge as SAM pads,
+        and resized: what the paper does. `fill` and `rotate` are of no matter then, and nothing is
+        turned or flipped.
     colour : float
         Probability that colours are permuted, inverted or made grey, so that hue is no cue.
     """
 
     fill: Annotated[Range, AfterValidator(_of_a_crop)] = (0.12, 0.7)
     rotate: bool = True
+    whole: bool = False
     colour: float = Field(default=0.5, ge=0, le=1)
 
 

@@ -89,13 +89,17 @@ class PromptSamples(Dataset[dict[str, Tensor]]):
         self, item: MaskItem, rng: np.random.Generator
     ) -> tuple[npt.NDArray[np.uint8], list[Bits]]:
         chosen = int(rng.integers(len(item.ids)))
-        warp = self._round(item, chosen, self._fill(rng), rng)
-        picture = _pixels(item, warp, self.side)
+        whole = self.config.augment.whole
+        warp = whole_image(item.shape, self.side)
+        if not whole:
+            warp = self._round(item, chosen, self._fill(rng), rng)
+        picture = pixels_of(item, warp, self.side)
         labels = warp.apply(
             item.labels[item.kinds[chosen]], self.side, TRUTH_STRIDE, Image.Resampling.NEAREST, 0
         )
         ids = np.asarray(labels)
-        return picture, objects_of(ids, int(item.ids[chosen]), self.config.interaction.masks, rng)
+        most = self.config.interaction.masks
+        return picture, objects_of(ids, int(item.ids[chosen]), most, rng, whole=whole)
 
     def _fill(self, rng: np.random.Generator) -> float:
         low, high = self.config.augment.fill
@@ -128,7 +132,7 @@ class PromptSamples(Dataset[dict[str, Tensor]]):
         rows, columns = item.shape
         centre = (rng.uniform(0, rows), rng.uniform(0, columns))
         warp = self._warp(item, _within(centre, side, item.shape), side, rng)
-        return _pixels(item, warp, self.side)
+        return pixels_of(item, warp, self.side)
 
     def _shapes(
         self, item: MaskItem, rng: np.random.Generator
@@ -168,8 +172,19 @@ class PromptSamples(Dataset[dict[str, Tensor]]):
         }
 
 
+def whole_image(shape: tuple[int, int], side: int) -> Warp:
+    """Return the square that a whole image is seen in: its upper left corner is the image's."""
+    longest = max(shape)
+    return Warp((longest / 2, longest / 2), longest / side, 0.0, False)
+
+
 def objects_of(
-    ids: npt.NDArray[np.int32], first: int, most: int, rng: np.random.Generator
+    ids: npt.NDArray[np.int32],
+    first: int,
+    most: int,
+    rng: np.random.Generator,
+    *,
+    whole: bool = False,
 ) -> list[Bits]:
     """Choose objects of a crop: the one that it was made for, and others that lie in it whole.
 
@@ -180,13 +195,16 @@ def objects_of(
         Id of the object that the crop was made for.
     most : int
     rng : Generator
+    whole : bool
+        The crop is the image: objects at its edge are whole, and small ones are taken too.
 
     Returns
     -------
     list of ndarray of bool, (rows, columns)
         The first one of them is `first`, unless it is not seen.
     """
-    cut = set(np.unique(np.concatenate([ids[0], ids[-1], ids[:, 0], ids[:, -1]])).tolist())
+    edge = np.concatenate([ids[0], ids[-1], ids[:, 0], ids[:, -1]])
+    cut = set() if whole else set(np.unique(edge).tolist())
     others = [int(i) for i in np.unique(ids) if i > 0 and i != first and int(i) not in cut]
     rng.shuffle(others)
     masks = [ids == first] if (ids == first).any() else []
@@ -195,7 +213,7 @@ def objects_of(
             break
         bits = ids == number
         longest = max(int(bits.any(1).sum()), int(bits.any(0).sum()))
-        if longest >= _SMALL * len(ids):
+        if whole or longest >= _SMALL * len(ids):
             masks.append(bits)
     return masks
 
@@ -211,8 +229,8 @@ def _within(
     return row, column
 
 
-def _pixels(item: MaskItem, warp: Warp, side: int) -> npt.NDArray[np.uint8]:
-    """Sample from the level at which hardly anything is skipped."""
+def pixels_of(item: MaskItem, warp: Warp, side: int) -> npt.NDArray[np.uint8]:
+    """Sample an item's picture from the level at which hardly anything is skipped."""
     level = 0
     while level + 1 < len(item.levels) and warp.factor / 2 ** (level + 1) >= 0.75:
         level += 1

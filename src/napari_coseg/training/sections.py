@@ -127,22 +127,35 @@ class LookSection(Section):
 class SplitSection(Section):
     """Which items are held out: one of `folds`, never parts of an item or of a group.
 
+    Seven parts of ten to train on, one for validation and two for the test are ``folds = 10``,
+    ``fold = 7`` and ``test = [8, 9]``.
+
     Attributes
     ----------
     by : str
         ``"group"``: patients or slides; ``"image"``; ``"published"``: the part for validation as
         the set's makers chose it.
+    test : tuple of int
+        Folds that take no part in training, neither to learn from nor to choose a checkpoint by.
+        Where the split is the published one, the part for the test is what its makers chose.
     """
 
     by: Literal["image", "group", "published"] = "group"
     folds: int = Field(default=5, ge=2)
     fold: int = Field(default=0, ge=0)
     seed: int = 0
+    test: tuple[Annotated[int, Field(ge=0)], ...] = ()
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Self:
-        if self.fold >= self.folds:
-            raise ValueError(f"fold must be below folds ({self.folds})")
+        if max(self.fold, *self.test, 0) >= self.folds:
+            raise ValueError(f"fold and test must be below folds ({self.folds})")
+        if self.test and self.by == "published":
+            raise ValueError("a published split has its own part for the test: leave test out")
+        if self.fold in self.test:
+            raise ValueError(f"fold {self.fold} cannot be for validation and for the test")
+        if len({self.fold, *self.test}) == self.folds:
+            raise ValueError("no fold is left to train on")
         return self
 
 

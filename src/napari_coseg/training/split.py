@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from napari_coseg.datasets.labelled import Item
+from napari_coseg.datasets.labelled import PARTS, Item
 from napari_coseg.training.sections import SplitSection
 
 
@@ -14,8 +14,9 @@ def split(items: Sequence[Item], section: SplitSection) -> tuple[list[Item], lis
     """Part items into those to train on and those held out; a group stays together.
 
     Groups are shuffled by the seed and dealt out to the folds in turn, so that folds differ by
-    one group at most and every item is held out in exactly one of them. Where the split is the
-    published one, items of the part for validation are held out.
+    one group at most and every item is held out in exactly one of them. Folds for the test are in
+    neither of the two. Where the split is the published one, items of the part for validation are
+    held out.
 
     Returns
     -------
@@ -27,16 +28,36 @@ def split(items: Sequence[Item], section: SplitSection) -> tuple[list[Item], lis
             [item for item in items if item.part != "validation"],
             [item for item in items if item.part == "validation"],
         )
+    found = dealt(items, section)
+    return found["train"], found["validation"]
+
+
+def dealt(items: Sequence[Item], section: SplitSection) -> dict[str, list[Item]]:
+    """Part items into ``"train"``, ``"validation"`` and ``"test"``; every item is in one of them.
+
+    Where the split is the published one, what its makers left undivided is for training.
+    """
+    parts: dict[str, list[Item]] = {part: [] for part in PARTS}
+    if section.by == "published":
+        for item in items:
+            parts[item.part or "train"].append(item)
+        return parts
     key = {item.name: item.group if section.by == "group" else item.name for item in items}
     groups = sorted(set(key.values()))
     np.random.default_rng(section.seed).shuffle(groups)
-    held = {group for number, group in enumerate(groups) if number % section.folds == section.fold}
-    train = [item for item in items if key[item.name] not in held]
-    return train, [item for item in items if key[item.name] in held]
+    part_of_fold = dict.fromkeys(section.test, "test") | {section.fold: "validation"}
+    part_of = {
+        group: part_of_fold.get(number % section.folds, "train")
+        for number, group in enumerate(groups)
+    }
+    for item in items:
+        parts[part_of[key[item.name]]].append(item)
+    return parts
 
 
 def words(section: SplitSection) -> str:
     """Say which items a split holds out."""
     if section.by == "published":
         return "the published part for validation"
-    return f"fold {section.fold} of {section.folds}, by {section.by}"
+    kept = f"; {len(section.test)} more kept for the test" if section.test else ""
+    return f"fold {section.fold} of {section.folds}, by {section.by}{kept}"
