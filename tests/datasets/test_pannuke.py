@@ -146,7 +146,7 @@ def test_corrupt_and_stray_files_are_named(root: Path) -> None:
     assert "may run code" in found["fold2"]
     assert "is none of images.npy" in found["Größe.npy"]
     assert "no folder that names a fold" in found["images.npy"]
-    assert "a folder above it" in found["round"]
+    assert "a folder above it" in found["Fold 3/round"]
     assert {item.group for item in PannukeDataset(root).items} == {"fold3"}
 
 

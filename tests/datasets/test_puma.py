@@ -221,7 +221,7 @@ def test_names_and_links(root: Path) -> None:
     assert "primary Läsion ä" in [item.name for item in dataset.items]
     assert dataset.read(dataset.items[0]).instances is not None
     assert [fault.name for fault in dataset.faults] == ["again"]
-    assert "a link to a folder that it lies in" in dataset.faults[0].sentence
+    assert "a link to a folder above it" in dataset.faults[0].sentence
 
 
 def test_a_folder_without_images(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_a_loop_of_links_is_named_and_ends(root: Path) -> None:
     (root / "a" / "b" / "again").symlink_to(root / "a", target_is_directory=True)
     files, faults = files_below(root, (".png",))
     assert len(files) == 2
-    assert [fault.name for fault in faults] == ["again"]
+    assert [fault.name for fault in faults] == ["a/b/again"]
     assert "a folder above it" in faults[0].sentence
 
 
@@ -72,3 +73,29 @@ def test_a_folder_that_is_not_there_is_named(root: Path) -> None:
 def test_find_folder(root: Path) -> None:
     assert find_folder(root, lambda f: (f / "one.PNG").exists()) == root / "a" / "b"
     assert find_folder(root, lambda f: (f / "one.PNG").exists(), depth=1) is None
+
+
+def test_files_to_a_depth(tmp_path: Path) -> None:
+    for name in ("a.TIF", "b/c.tif", "b/d.txt", ".hidden.tif", ".trash/e.tif", "1/2/3/4/5/f.tif"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found, faults = files_below(tmp_path, (".tif",), 4)
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == ["a.TIF", "b/c.tif"]
+    assert faults == []
+    assert files_below(tmp_path, (".tif",), most=0)[0] == []
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    (tmp_path / "root" / "b").mkdir(parents=True)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "x.tif").touch()
+    os.symlink(tmp_path / "store", tmp_path / "root" / "linked", target_is_directory=True)
+    os.symlink(tmp_path / "root", tmp_path / "root" / "b" / "loop", target_is_directory=True)
+    os.symlink("self", tmp_path / "root" / "self")
+    found, faults = files_below(tmp_path / "root", (".tif",))
+    assert [path.name for path in found] == ["x.tif"]
+    assert [fault.name for fault in faults] == ["self", "b/loop"]
+    missing, faults = files_below(tmp_path / "nothing", (".tif",))
+    assert missing == []
+    assert [fault.name for fault in faults] == ["nothing"]

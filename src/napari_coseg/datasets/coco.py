@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_coseg.datasets.coco_index import CocoImage, CocoIndex
-from napari_coseg.datasets.finding import climbs_out
+from napari_coseg.datasets.file_names import climbs_out
 from napari_coseg.datasets.labelled import Format, Item, ItemFault, OpenOptions
 from napari_coseg.datasets.mapping import ClassMapping, classes_of, group_of
 from napari_coseg.datasets.outlined import Drawn, OutlineDataset

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_coseg.datasets.finding import GLANCE, by_stem, find_files
+from napari_coseg.datasets.file_names import DEPTH, GLANCE, by_stem
 from napari_coseg.datasets.labelled import Format, Item, ItemFault, OpenOptions
 from napari_coseg.datasets.mapping import choice_of
 from napari_coseg.datasets.outlined import Drawn, OutlineDataset
 from napari_coseg.datasets.rasterise import Outline
+from napari_coseg.datasets.tree import files_below
 from napari_coseg.imaging.opening import check_file
 from napari_coseg.types import ClassTable, CosegError
 
@@ -72,7 +73,7 @@ class MoNuSegDataset(OutlineDataset):
         self.license = "CC-BY-NC-SA-4.0"
         self.mpp = self._mpp or MPP
         self.instance_classes = ClassTable.from_names(["nucleus"])
-        files, faults = find_files(self.root, (".tif", ".tiff", ".xml"))
+        files, faults = files_below(self.root, (".tif", ".tiff", ".xml"), DEPTH)
         images, more = by_stem(path for path in files if path.suffix.lower() != ".xml")
         labels, others = by_stem(path for path in files if path.suffix.lower() == ".xml")
         faults += more + others
@@ -97,7 +98,7 @@ class MoNuSegDataset(OutlineDataset):
         """Whether TIF images with XML of the same names lie below a folder."""
         if (root / "dataset.toml").exists() or (root / "dataset.json").exists():
             return False
-        files, _ = find_files(root, (".tif", ".xml"), most=GLANCE) if root.is_dir() else ([], [])
+        files, _ = files_below(root, (".tif", ".xml"), DEPTH, GLANCE)
         names = [{p.stem for p in files if p.suffix.lower() == s} for s in (".tif", ".xml")]
         return bool(names[0] & names[1])
 

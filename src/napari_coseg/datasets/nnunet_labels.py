@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_coseg.datasets.finding import climbs_out
+from napari_coseg.datasets.file_names import climbs_out
 from napari_coseg.datasets.mapping import IGNORED, ClassMapping
 from napari_coseg.types import IGNORE, CosegError
 

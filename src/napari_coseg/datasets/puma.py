@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_coseg.datasets.finding import by_stem, find_files
+from napari_coseg.datasets.file_names import by_stem
 from napari_coseg.datasets.geojson_outlines import feature_outlines
 from napari_coseg.datasets.labelled import Format, Item, ItemFault, OpenOptions
 from napari_coseg.datasets.mapping import choice_of, classes_of
 from napari_coseg.datasets.outlined import Drawn, OutlineDataset
+from napari_coseg.datasets.tree import files_below
 from napari_coseg.types import CosegError
 
 IMAGES = "01_training_dataset_tif_ROIs"
@@ -119,7 +120,7 @@ class PumaDataset(OutlineDataset):
 
 def _find(root: Path) -> tuple[tuple[Item, ...], tuple[ItemFault, ...]]:
     # An archive unpacked into a folder of its name has another one in it.
-    files, faults = find_files(root / IMAGES, (".tif", ".tiff"), 1)
+    files, faults = files_below(root / IMAGES, (".tif", ".tiff"), 1)
     images, more = by_stem(files)
     faults += more
     if not images:
@@ -131,7 +132,7 @@ def _find(root: Path) -> tuple[tuple[Item, ...], tuple[ItemFault, ...]]:
     ):
         if not (root / folder).is_dir():
             continue
-        files, more = find_files(root / folder, (".geojson",), 1)
+        files, more = files_below(root / folder, (".geojson",), 1)
         faults += more
         found, more = by_stem(files, ending)
         faults += more

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_coseg.datasets.finding import GLANCE, by_stem, find_files
+from napari_coseg.datasets.file_names import GLANCE, by_stem
 from napari_coseg.datasets.folder import IMAGE_SUFFIXES
 from napari_coseg.datasets.geojson_outlines import feature_outlines
 from napari_coseg.datasets.labelled import Format, Item, ItemFault, OpenOptions
 from napari_coseg.datasets.mapping import ClassMapping, group_of
 from napari_coseg.datasets.outlined import Drawn, OutlineDataset
+from napari_coseg.datasets.tree import files_below
 from napari_coseg.imaging.geojson_features import Feature, read_features
 from napari_coseg.imaging.geojson_reading import UNCLASSIFIED
 from napari_coseg.types import IGNORE, CosegError
@@ -134,7 +135,7 @@ def _find(
     root: Path, most: int | None = None
 ) -> tuple[dict[str, tuple[Path, Path]], list[ItemFault]]:
     """Images and outlines of the same name."""
-    files, faults = find_files(root, (*IMAGE_SUFFIXES, ".geojson"), _DEPTH, most)
+    files, faults = files_below(root, (*IMAGE_SUFFIXES, ".geojson"), _DEPTH, most)
     outlines, more = by_stem(path for path in files if path.suffix.lower() == ".geojson")
     images, others = by_stem(path for path in files if path.suffix.lower() != ".geojson")
     faults += more + others

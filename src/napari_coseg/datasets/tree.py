@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from napari_coseg.datasets.labelled import ItemFault
@@ -18,7 +19,9 @@ _MANY = 64
 _NUMBER = re.compile(r"([0-9]+)")
 
 
-def files_in(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[ItemFault]]:
+def files_in(
+    folder: Path, suffixes: Sequence[str], most: int | None = None
+) -> tuple[list[Path], list[ItemFault]]:
     """List the files of a folder that end with one of `suffixes`, in the order of their names.
 
     Parameters
@@ -26,13 +29,15 @@ def files_in(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[It
     folder : Path
     suffixes : sequence of str
         In small letters, with the point; large ones in names are the same.
+    most : int, optional
+        Names that are looked at; all by default.
 
     Returns
     -------
     tuple of list of Path, list of ItemFault
         The files; links among them that lead nowhere, and a folder that cannot be read.
     """
-    entries, faults = _entries(folder)
+    entries, faults = _entries(folder, most)
     files = []
     for entry in entries:
         if Path(entry.name).suffix.lower() not in suffixes:
@@ -62,31 +67,54 @@ def folders_in(folder: Path) -> tuple[list[Path], list[ItemFault]]:
     return folders, faults
 
 
-def files_below(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[ItemFault]]:
+def files_below(
+    folder: Path, suffixes: Sequence[str], depth: int | None = None, most: int | None = None
+) -> tuple[list[Path], list[ItemFault]]:
     """List the files of a folder and of those below it; see `files_in`.
 
     Links to folders are followed, save those that lead to a folder above them, which are named.
+
+    Parameters
+    ----------
+    folder : Path
+    suffixes : sequence of str
+        As in `files_in`.
+    depth : int, optional
+        How many folders deep; as deep as it goes by default.
+    most : int, optional
+        Names of a folder that are looked at, and files after which it is enough: a glance at what
+        a folder is.
     """
-    return _files_below(folder, suffixes, ())
+    return _files_below(folder, folder, suffixes, (), depth, most)
 
 
 def _files_below(
-    folder: Path, suffixes: Sequence[str], above: tuple[tuple[int, int], ...]
+    root: Path,
+    folder: Path,
+    suffixes: Sequence[str],
+    above: tuple[tuple[int, int], ...],
+    depth: int | None,
+    most: int | None,
 ) -> tuple[list[Path], list[ItemFault]]:
-    files, faults = files_in(folder, suffixes)
-    if not folder.is_dir():
+    files, faults = files_in(folder, suffixes, most)
+    if not folder.is_dir() or depth == 0:
         return files, faults
     own = _place(folder)
+    folders, wrong = folders_in(folder)
     # Links among them that lead nowhere are told with the files, if they are named as one.
-    for inner in folders_in(folder)[0]:
+    faults += [fault for fault in wrong if not Path(fault.name).suffix]
+    for inner in folders:
+        if most is not None and len(files) >= most:
+            break
         if _place(inner) in (*above, own):
             sentence = f"{inner} is a link to a folder above it: remove the link."
-            faults.append(ItemFault(inner.name, sentence))
+            faults.append(ItemFault(inner.relative_to(root).as_posix(), sentence))
             continue
-        more, wrong = _files_below(inner, suffixes, (*above, own))
+        left = None if most is None else most - len(files)
+        deeper = None if depth is None else depth - 1
+        more, wrong = _files_below(root, inner, suffixes, (*above, own), deeper, left)
         files += more
         faults += wrong
-    faults += [fault for fault in folders_in(folder)[1] if not Path(fault.name).suffix]
     return files, faults
 
 
@@ -116,10 +144,13 @@ def in_order(name: str) -> tuple[str | int, ...]:
     return tuple(int(part) if at % 2 else part for at, part in enumerate(_NUMBER.split(name)))
 
 
-def _entries(folder: Path) -> tuple[list[os.DirEntry[str]], list[ItemFault]]:
+def _entries(
+    folder: Path, most: int | None = None
+) -> tuple[list[os.DirEntry[str]], list[ItemFault]]:
     try:
         with os.scandir(folder) as entries:
-            found = [e for e in entries if not e.name.startswith((".", "__MACOSX"))]
+            seen = islice(entries, most)
+            found = [e for e in seen if not e.name.startswith((".", "__MACOSX"))]
     except OSError as error:
         sentence = f"{folder} cannot be read: {error.strerror or error}."
         return [], [ItemFault(folder.name, sentence)]
