@@ -125,3 +125,10 @@ def test_two_steps(tmp_path: Path, key: str, regions: list[str], instances: list
     result = train(check_config(config(root, regions, instances)), tmp_path / "run")
     assert result.step == 2
     assert (tmp_path / "run" / "last.safetensors").is_file()
+
+
+def test_pixels_of_unknown_size_are_told_before_the_first_step(tmp_path: Path) -> None:
+    raw = config(write_dsb2018(tmp_path / "set"), [], ["nucleus"])
+    with pytest.raises(CosegError, match="set mpp"):
+        train(check_config(raw), tmp_path / "run")
+    assert not (tmp_path / "run" / "losses.csv").exists()

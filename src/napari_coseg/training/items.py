@@ -47,9 +47,15 @@ class TrainingSet:
         Raises
         ------
         CosegError
-            As `LabelledDataset.read` does.
+            As `LabelledDataset.read` does, or if nobody knows how large a pixel is.
         """
-        return self.dataset.read(item, self.planes)
+        read = self.dataset.read(item, self.planes)
+        if not read.mpp > 0:
+            raise CosegError(
+                f"Nobody knows how large a pixel of {item.name} of {self.dataset.name} is: set mpp "
+                "for this data set."
+            )
+        return read
 
     def known(self, task: str) -> frozenset[int]:
         """Ids of the model's classes that this set annotates."""
@@ -164,15 +170,10 @@ def prepare_item(
     Raises
     ------
     CosegError
-        If it cannot be read, or nobody knows its pixel size.
+        As `TrainingSet.read` does.
     """
     read = one.read(item)
     own = read.mpp
-    if not own > 0:
-        raise CosegError(
-            f"Nobody knows how large a pixel of {item.name} of {one.dataset.name} is: set mpp for "
-            "this data set."
-        )
     # Much finer pixels than any sample needs would alias: shrink once, with antialiasing.
     target = max(own, mpp * lowest)
     factor = own / target
