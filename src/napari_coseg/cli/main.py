@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import napari_coseg
-from napari_coseg.cli import models
+from napari_coseg.cli import data, models
 from napari_coseg.cli.compare import compare
 from napari_coseg.cli.demo import demo
 from napari_coseg.cli.evaluate import evaluate
@@ -34,6 +34,7 @@ app = typer.Typer(
 # that help comes at once.
 for command in (demo, predict, prompt, evaluate, compare, train, serve):
     app.command()(command)
+app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 
 

@@ -22,6 +22,7 @@ from napari_coseg.datasets.labelled import (
     PARTS,
     Format,
     Item,
+    ItemFault,
     LabelledDataset,
     LabelledImage,
     OpenOptions,
@@ -99,7 +100,7 @@ class FolderDataset(LabelledDataset):
         self._spacings: dict[Path, tuple[float, ...]] = {}
         self._ignored = nnunet.ignored_id(self.root) if self._nnunet else None
         parts = _parts(about.get("parts", {}), where)
-        self.items = _find_items(self.root, about.get("group"), parts, self._nnunet)
+        self.items, self.faults = _find_items(self.root, about.get("group"), parts, self._nnunet)
         if options is not None and options.mpp is not None and self.items[0].plane is not None:
             raise CosegError(
                 f"{self.root} holds volumes, which say themselves how large voxels are."
@@ -250,7 +251,7 @@ def _parts(listed: object, where: Path) -> dict[str, str]:
 
 def _find_items(
     root: Path, group: object, parts: Mapping[str, str], of_nnunet: bool
-) -> tuple[Item, ...]:
+) -> tuple[tuple[Item, ...], tuple[ItemFault, ...]]:
     folder = root / ("imagesTr" if of_nnunet else "images")
     images = sorted(path for path in folder.glob("*") if _named(path, IMAGE_SUFFIXES) is not None)
     if not images:
@@ -287,7 +288,13 @@ def _find_items(
     unknown = sorted(set(parts) - set(names))
     if unknown:
         raise CosegError(f"parts in {root / 'dataset.toml'} names {unknown[0]}, which is no image.")
-    return tuple(items)
+    lone = [
+        ItemFault(name, f"{path} is the label of no image: add the image, or remove the label.")
+        for found in labels.values()
+        for name, path in found.items()
+        if name not in names
+    ]
+    return tuple(items), tuple(lone)
 
 
 def _group_of(name: str, group: object, root: Path) -> str:

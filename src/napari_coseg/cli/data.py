@@ -1,0 +1,144 @@
+"""``napari-coseg data``: what a data set holds, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_coseg.types import CosegError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from napari_coseg.datasets.checking import DatasetCheck
+
+app = typer.Typer(no_args_is_help=True, help="Look through data sets.")
+
+Root = Annotated[Path, typer.Argument(help="Folder or file of a data set, of any known format.")]
+FormatKey = Annotated[
+    str | None, typer.Option("--format", help="Its format, where the folder could be of several.")
+]
+Mpp = Annotated[
+    float | None, typer.Option(min=1e-6, help="µm per pixel, where the set does not say it.")
+]
+MappingFile = Annotated[
+    Path | None, typer.Option(help="TOML file with names that differ from the published ones.")
+]
+
+
+@app.command()
+def check(
+    root: Root,
+    format: FormatKey = None,
+    mpp: Mpp = None,
+    mapping: MappingFile = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write check.html, with pictures of the labels, and check.json here."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Read every item of a data set, count what it holds, and name what is wrong.
+
+    Exits with 1 if something in it is faulty.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from napari_coseg.datasets.check_page import CheckPage
+    from napari_coseg.datasets.checking import check_dataset
+    from napari_coseg.datasets.labelled import OpenOptions
+    from napari_coseg.datasets.opening import open_dataset
+    from napari_coseg.imaging.files import atomic_path
+
+    dataset = open_dataset(root, format, OpenOptions(mpp=mpp, mapping=mapping))
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CosegError(f"Cannot make the folder {out}: {error.strerror}.") from error
+    page = CheckPage(dataset)
+    errors = Console(stderr=True)
+    with Progress(
+        TextColumn("Reading"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=len(dataset.items))
+        found = check_dataset(
+            dataset,
+            page.see if out is not None else None,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if out is not None:
+        for name, text in (
+            ("check.html", page.text(found)),
+            ("check.json", json.dumps(found.as_json(), indent=1, ensure_ascii=False) + "\n"),
+        ):
+            with atomic_path(out / name) as part:
+                part.write_text(text, encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=1, ensure_ascii=False))
+    else:
+        _print(found)
+    if out is not None:
+        errors.print(f"Pictures of the labels: {out / 'check.html'}", soft_wrap=True)
+    if any(one.kind == "fault" for one in found.findings()):
+        raise typer.Exit(1)
+
+
+def _print(found: DatasetCheck) -> None:
+    """Print what a set holds."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from napari_coseg.datasets.checking import listed
+
+    dataset = found.dataset
+    console = Console()
+    if not console.is_terminal:
+        # What goes into a file or a pipe must not be cut at 80 columns.
+        console = Console(width=120)
+    size = f"{dataset.mpp:g} µm per pixel" if dataset.mpp > 0 else "pixel size unknown"
+    if dataset.spacing is not None:
+        size = " x ".join(f"{mm:g}" for mm in dataset.spacing) + " mm"
+    whose = len({facts.item.group for facts in found.facts})
+    console.print(
+        f"[bold]{escape(dataset.name)}[/bold] ({dataset.format.title}), {escape(dataset.license)}, "
+        f"{size}\n{len(found.facts)} items of {whose} patients, slides or images"
+    )
+    sizes = [f"{r} x {c} ({n})" for (r, c), n in found.sizes().items()]
+    console.print(f"Sizes: {listed(sizes)}")
+    for title, unit, counted in (
+        ("Regions", "pixels", found.regions()),
+        ("Objects", "objects", found.objects()),
+    ):
+        if counted:
+            console.print(_counts(title, unit, counted))
+    for one in found.findings():
+        mark = "[red]fault[/red]" if one.kind == "fault" else "[yellow]note[/yellow] "
+        names = f": {listed(one.names)}" if one.names else ""
+        console.print(f"{mark} {escape(one.what + names)}", highlight=False)
+    if not any(True for _ in found.findings()):
+        console.print("Nothing to find fault with.")
+
+
+def _counts(title: str, unit: str, counted: Mapping[str, tuple[int, int]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("class")
+    for heading in (unit, "share", "items"):
+        table.add_column(heading, justify="right")
+    total = sum(count for count, _ in counted.values()) or 1
+    for name, (count, items) in counted.items():
+        table.add_row(name, f"{count:,}", f"{100 * count / total:.1f} %", f"{items:,}")
+    return table
