@@ -1,9 +1,10 @@
-"""``napari-coseg data``: what a data set holds, and what is wrong with it."""
+"""``napari-coseg data``: data sets looked through, and written in another layout."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_coseg.datasets.checking import DatasetCheck
 
-app = typer.Typer(no_args_is_help=True, help="Look through data sets.")
+app = typer.Typer(no_args_is_help=True, help="Look through data sets, and convert them.")
 
 Root = Annotated[Path, typer.Argument(help="Folder or file of a data set, of any known format.")]
 FormatKey = Annotated[
@@ -91,6 +92,76 @@ def check(
     if out is not None:
         errors.print(f"Pictures of the labels: {out / 'check.html'}", soft_wrap=True)
     if any(one.kind == "fault" for one in found.findings()):
+        raise typer.Exit(1)
+
+
+class Layout(StrEnum):
+    """A layout that data sets are written in."""
+
+    folder = "folder"
+    coco = "coco"
+    geojson = "geojson"
+
+
+class Faults(StrEnum):
+    """What is done about items that cannot be used."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+@app.command()
+def convert(
+    root: Root,
+    out: Annotated[Path, typer.Argument(help="Folder of the new data set.")],
+    to: Annotated[
+        Layout,
+        typer.Option(help="Our own layout, COCO instances, or QuPath's GeoJSON beside the images."),
+    ] = Layout.folder,
+    format: FormatKey = None,
+    mpp: Mpp = None,
+    mapping: MappingFile = None,
+    faults: Annotated[
+        Faults, typer.Option(help="Stop at what cannot be used, or leave it out and name it.")
+    ] = Faults.stop,
+) -> None:
+    """Write a data set in another layout; the same command again goes on where it stopped.
+
+    Exits with 1 if something was left out.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from napari_coseg.datasets.converting import convert as run
+    from napari_coseg.datasets.converting import settings_of
+    from napari_coseg.datasets.labelled import OpenOptions
+    from napari_coseg.datasets.opening import open_dataset
+
+    options = OpenOptions(mpp=mpp, mapping=mapping)
+    dataset = open_dataset(root, format, options)
+    errors = Console(stderr=True)
+    with Progress(
+        TextColumn("Converting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=len(dataset.items))
+        found = run(
+            dataset,
+            out,
+            to.value,
+            settings_of(dataset, options, to.value),
+            skip_faults=faults is Faults.skip,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    before = f", {found.skipped} were there" if found.skipped else ""
+    typer.echo(f"{found.written} items written{before}. The data set is {out}.")
+    for fault in found.faults:
+        errors.print(f"Left out {fault.name}: {fault.sentence}", soft_wrap=True, markup=False)
+    if found.faults:
         raise typer.Exit(1)
 
 
