@@ -37,7 +37,7 @@ def test_program_is_installed() -> None:
 def test_help_names_the_commands() -> None:
     done = start("--help")
     assert done.returncode == 0
-    for command in ("demo", "predict", "evaluate", "train", "models"):
+    for command in ("demo", "predict", "evaluate", "train", "data", "models"):
         assert command in done.stdout
     assert "not a medical device" in " ".join(done.stdout.split())
 

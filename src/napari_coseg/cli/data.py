@@ -183,7 +183,7 @@ def _print(found: DatasetCheck) -> None:
     whose = len({facts.item.group for facts in found.facts})
     console.print(
         f"[bold]{escape(dataset.name)}[/bold] ({dataset.format.title}), {escape(dataset.license)}, "
-        f"{size}\n{len(found.facts)} items of {whose} patients, slides or images"
+        f"{size}\n{len(found.facts)} items of {whose} patients, slides or single images"
     )
     sizes = [f"{r} x {c} ({n})" for (r, c), n in found.sizes().items()]
     console.print(f"Sizes: {listed(sizes)}")
