@@ -9,9 +9,11 @@ from napari_coseg.datasets.crag import CragDataset
 from napari_coseg.datasets.dsb2018 import Dsb2018Dataset
 from napari_coseg.datasets.folder import FolderDataset
 from napari_coseg.datasets.glas import GlasDataset
+from napari_coseg.datasets.imed import ImedDataset
 from napari_coseg.datasets.labelled import LabelledDataset, OpenOptions
 from napari_coseg.datasets.lizard import LizardDataset
 from napari_coseg.datasets.pannuke import PannukeDataset
+from napari_coseg.datasets.sa_med2d import SaMed2dDataset
 from napari_coseg.types import CosegError
 
 #: Every reader, in the order in which a list shows them.
@@ -23,6 +25,8 @@ READERS: tuple[type[LabelledDataset], ...] = (
     LizardDataset,
     PannukeDataset,
     Dsb2018Dataset,
+    SaMed2dDataset,
+    ImedDataset,
 )
 
 
