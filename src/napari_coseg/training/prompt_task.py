@@ -74,12 +74,13 @@ class PromptTask:
         return sam and model.sam_weights is not None
 
     def loss(
-        self, learner: Any, average: Any, batch: dict[str, Tensor], step: int
+        self, learner: Any, average: Any, batch: dict[str, Tensor], step: int, number: int
     ) -> dict[str, Tensor]:
         """Return the weighted terms of a batch's loss."""
         model = self.config.model
         images = normalised(batch["image"], model.mean, model.std)
-        seed = self.config.run.seed * 1_000_003 + step
+        # Each batch of a step has prompts of its own.
+        seed = self.config.run.seed * 1_000_003 + step + number * 7_368_787
         terms: dict[str, Tensor] = learner(images, batch["masks"], batch["valid"], seed)
         return terms
 
