@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from napari_coseg.datasets.synthetic_histology import write_dataset
 
@@ -142,21 +143,58 @@ def test_two_processes(config: Path, tmp_path: Path) -> None:
     config.write_text(text)
     out = tmp_path / "run"
     short = ["run.steps=4", "run.validate_every=2", "run.log_every=1", "run.patience=1"]
-    words = [str(word) for key in short for word in ("--set", key)]
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    launch += ["--main_process_port", "0"]
-    done = subprocess.run(
-        [sys.executable, *launch, "-m", "napari_coseg", "train", config, "--out", out, *words],
+    done = in_two_processes(config, out, *short)
+    assert done.returncode == 0, done.stderr[-2000:]
+    # One log, written by one of them.
+    assert steps(out) in ([1, 2, 3, 4], [1, 2])
+    assert (out / "best.safetensors").exists()
+
+
+def test_two_processes_learn_what_one_does(config: Path, tmp_path: Path) -> None:
+    """The same samples in the same batches: two processes, or one that adds two gradients."""
+    short = ["run.steps=6", "run.log_every=1", "run.validate_every=6", "optimiser.warmup=0"]
+    short += ["run.batch=2", "run.seed=3", "optimiser.rate=0.002"]
+    done = in_two_processes(config, tmp_path / "two", *short)
+    assert done.returncode == 0, done.stderr[-2000:]
+    alone = subprocess.run(
+        command(config, "--out", tmp_path / "one", *_set(*short, "run.accumulate=2")),
         capture_output=True,
         encoding="utf-8",
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    # One log, written by one of them.
-    assert steps(out) in ([1, 2, 3, 4], [1, 2])
-    assert (out / "best.safetensors").exists()
+    assert alone.returncode == 0, alone.stderr[-2000:]
+    two, one = curve(tmp_path / "two"), curve(tmp_path / "one")
+    assert len(one) == 6
+    assert one[0] != pytest.approx(one[-1], rel=0.02)
+    assert two == pytest.approx(one, rel=1e-3)
+    first, second = (load_file(tmp_path / name / "last.safetensors") for name in ("two", "one"))
+    # What is learnt; batch norms saw the batches one after another there, and together here.
+    learnt = [name for name in first if not name.endswith(("running_mean", "running_var"))]
+    difference = max(float((first[n].float() - second[n].float()).abs().max()) for n in learnt)
+    assert difference < 2e-3
+
+
+def in_two_processes(config: Path, out: Path, *keys: str) -> subprocess.CompletedProcess[str]:
+    # `accelerate launch --cpu` starts one process alone, whatever number it is told.
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launch += ["-m", "napari_coseg", "train"]
+    return subprocess.run(
+        [sys.executable, *launch, config, "--out", out, *_set(*keys)],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def _set(*keys: str) -> list[str]:
+    return [word for key in keys for word in ("--set", key)]
+
+
+def curve(folder: Path) -> list[float]:
+    lines = (folder / "losses.csv").read_text().splitlines()[1:]
+    return [float(line.split(",")[2]) for line in lines if ",loss," in line]
 
 
 def steps(folder: Path) -> list[int]:

@@ -59,6 +59,14 @@ def predict(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     shard: Shard = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a Dask scheduler, tcp://host:port: its workers do the work. They must "
+            "see images and results under the same paths. Needs napari-coseg[dask].",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -103,15 +111,26 @@ def predict(
     from napari_coseg.inference.settings import PredictSettings
     from napari_coseg.weights.loading import load_model
 
+    client = None
+    if dask is not None:
+        from napari_coseg.inference.dask_batch import DaskPredictionFolder, connect
+
+        client = connect(dask)
     if threads is not None:
         torch.set_num_threads(threads)
     settings = PredictSettings(tta=tta, batch=batch, window=window)
-    loaded = load_model(name, choose_device(device))
+    # With Dask the workers choose a device, and this process only looks at the model.
+    loaded = load_model(name, choose_device(device if client is None else "cpu"))
     if window is not None and loaded.card.planes is None:
         raise CosegError("--window is for volumes: a model of pictures sees them as they are.")
     if not any(job.volume == (loaded.card.planes is not None) for job in found):
         loaded.card.expect_input(volume=found[0].volume)
-    folder = PredictionFolder(out, loaded, settings, mpp)
+    if client is None:
+        folder = PredictionFolder(out, loaded, settings, mpp)
+    else:
+        folder = DaskPredictionFolder(
+            out, loaded, settings, mpp, client=client, name=name, device=device, threads=threads
+        )
     if not overwrite:
         folder.check(jobs)
     volumes = loaded.card.planes is not None

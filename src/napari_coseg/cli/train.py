@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,9 @@ def train(
     checked = load_config(config, set_ or ())
     from napari_coseg.training.loop import train as run_training
 
+    # The index of a set of millions is minutes of work: it is told.
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("napari_coseg.datasets").setLevel(logging.INFO)
     folder = out if out is not None else Path("runs") / checked.model.name
     console = Console()
     bar = Progress(

@@ -40,6 +40,9 @@ class LabelledImage:
         Class of the instance at each pixel, 255 for "do not look".
     overlap : int
         Pixels that several objects claim in a format where they can; here they belong to one.
+    overlapping : tuple of ndarray of int32, (rows, columns)
+        In formats of masks that may lie on each other: label images of the objects that found no
+        place in `instances`, with ids that it has not.
     """
 
     image: npt.NDArray[np.uint8]
@@ -49,6 +52,7 @@ class LabelledImage:
     instances: npt.NDArray[np.int32] | None = None
     classes: npt.NDArray[np.uint8] | None = None
     overlap: int = 0
+    overlapping: tuple[npt.NDArray[np.int32], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from napari_coseg.datasets.crag import CragDataset
 from napari_coseg.datasets.dsb2018 import Dsb2018Dataset
 from napari_coseg.datasets.folder import FolderDataset
 from napari_coseg.datasets.glas import GlasDataset
+from napari_coseg.datasets.imed import ImedDataset
 from napari_coseg.datasets.labelled import LabelledDataset, OpenOptions
 from napari_coseg.datasets.lizard import LizardDataset
 from napari_coseg.datasets.monuseg import MoNuSegDataset
@@ -17,6 +18,7 @@ from napari_coseg.datasets.nnunet_raw import NnunetDataset
 from napari_coseg.datasets.pannuke import PannukeDataset
 from napari_coseg.datasets.puma import PumaDataset
 from napari_coseg.datasets.qupath import QuPathDataset
+from napari_coseg.datasets.sa_med2d import SaMed2dDataset
 from napari_coseg.datasets.toothfairy2 import ToothFairy2Dataset
 from napari_coseg.types import CosegError
 
@@ -35,6 +37,8 @@ READERS: tuple[type[LabelledDataset], ...] = (
     ToothFairy2Dataset,
     CocoDataset,
     QuPathDataset,
+    SaMed2dDataset,
+    ImedDataset,
 )
 
 

@@ -171,14 +171,27 @@ class ResultFolder(ABC):
         self._gather()
         try:
             for job in jobs:
-                yield self._run(job, progress, cancel)
+                yield self.work(job, progress, cancel)
         finally:
             self._gather()
 
-    def _run(self, job: Job, progress: Progress | None, cancel: Cancel | None) -> JobResult:
+    def skipped(self, job: Job) -> JobResult | None:
+        """Return how an image ended before with the same input, model and settings, if it did."""
         record = self._records.read(job.name)
-        if record is not None and self._is_done(job, record):
-            return JobResult(job, "skipped", record.get("result", {}))
+        if record is None or not self._is_done(job, record):
+            return None
+        return JobResult(job, "skipped", record.get("result", {}))
+
+    def work(
+        self, job: Job, progress: Progress | None = None, cancel: Cancel | None = None
+    ) -> JobResult:
+        """Work on one image and write its record, ``run.json`` and ``failures.csv`` not.
+
+        Parameters and what is raised are those of `run`; the folder must exist.
+        """
+        before = self.skipped(job)
+        if before is not None:
+            return before
         begun: dict[str, Any] = {"input": str(job.path), **self._request(job), "started": _now()}
         try:
             fingerprint = Fingerprint.of(job.path)

@@ -66,7 +66,7 @@ class CosegTask:
         return name.startswith("encoder.trunk.")
 
     def loss(
-        self, learner: Any, average: Any, batch: dict[str, Tensor], step: int
+        self, learner: Any, average: Any, batch: dict[str, Tensor], step: int, number: int
     ) -> dict[str, Tensor]:
         """Return the weighted terms of a batch's loss.
 

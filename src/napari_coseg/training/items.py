@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from napari_coseg.datasets.labelled import Item, LabelledDataset, LabelledImage
+from napari_coseg.datasets.many_items import ManyItems
 from napari_coseg.imaging.volumes import read_grid
 from napari_coseg.inference.volumes import LOWER, UPPER
 from napari_coseg.training.config import DataSection, ModelSection
@@ -34,7 +35,7 @@ class TrainingSet:
     """
 
     dataset: LabelledDataset
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     weight: float
     region_ids: npt.NDArray[np.uint8]
     instance_ids: npt.NDArray[np.uint8]
@@ -77,7 +78,9 @@ def training_set(
         If a class has no counterpart and is not declared as "ignore", or the model is of jaws,
         which it sees axially, and the planes of a volume are not axial.
     """
-    if model.planes is not None and {UPPER, LOWER} <= set(model.region_classes):
+    of_jaws = {UPPER, LOWER} <= set(model.region_classes)
+    # Sets that are too large for a list are of pictures.
+    if model.planes is not None and of_jaws and not isinstance(items, ManyItems):
         _check_axial(items)
     regions = _id_table(
         dataset.region_classes, section.region_names, model.region_classes, dataset.name
@@ -86,7 +89,7 @@ def training_set(
         regions[0] = IGNORE
     return TrainingSet(
         dataset=dataset,
-        items=tuple(items),
+        items=items if isinstance(items, ManyItems) else tuple(items),
         weight=section.weight,
         teacher=section.teacher,
         planes=model.planes,

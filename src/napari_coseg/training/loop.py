@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
-from accelerate.utils import set_seed
+from accelerate.utils import gather_object, set_seed
 from torch import Tensor, nn
 
 from napari_coseg.imaging.files import write_error
@@ -227,8 +227,16 @@ class _Run:
         flag = torch.tensor(float(wish), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, "sum") > 0)
 
+    def _mean(self, figures: dict[str, float]) -> dict[str, float]:
+        """Mean over the processes; a term that one has not is 0 there, as in its gradient."""
+        if self.accelerator.num_processes == 1:
+            return figures
+        told: list[dict[str, float]] = gather_object([figures])
+        names = dict.fromkeys(name for one in told for name in one)
+        return {name: math.fsum(one.get(name, 0.0) for one in told) / len(told) for name in names}
+
     def _report(self, terms: dict[str, Tensor]) -> None:
-        figures = {name: float(value.detach()) for name, value in terms.items()}
+        figures = self._mean({name: float(value) for name, value in terms.items()})
         figures["loss"] = math.fsum(figures.values())
         if not math.isfinite(figures["loss"]):
             bad = [name for name, value in figures.items() if not math.isfinite(value)]

@@ -31,12 +31,15 @@ class MaskSet:
         Kinds of labels whose objects are masks.
     weight : float
         Share of the samples.
+    skip : bool
+        Whether another item is drawn where one cannot be read.
     """
 
     dataset: LabelledDataset
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     masks: tuple[MaskKind, ...]
     weight: float
+    skip: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class MaskItem:
     levels : tuple of PIL image
         The picture at 1, 1/2, 1/4, ... of its size.
     labels : tuple of PIL image
-        Ids, one picture a kind of label.
+        Ids, one picture a kind of label; several where objects of a kind overlap.
     kinds, ids : ndarray of int, (N,)
         Which picture of `labels` each object is in, and its id there.
     boxes : ndarray of int, (N, 4)
@@ -84,11 +87,11 @@ def mask_item(one: MaskSet, item: Item) -> MaskItem:
     """
     read = one.dataset.read(item)
     pictures = {
-        "instances": read.instances,
-        "region_instances": read.region_instances,
-        "regions": _parts(read.regions),
+        "instances": (read.instances, *read.overlapping),
+        "region_instances": (read.region_instances,),
+        "regions": (_parts(read.regions),),
     }
-    chosen = [labels for kind in one.masks if (labels := pictures[kind]) is not None]
+    chosen = [labels for kind in one.masks for labels in pictures[kind] if labels is not None]
     levels = [Image.fromarray(read.image)]
     while max(levels[-1].size) >= 2 * _COARSEST:
         levels.append(levels[-1].reduce(2))

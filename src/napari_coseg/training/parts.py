@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_coseg.datasets.labelled import PARTS, Item, LabelledDataset
@@ -24,12 +25,12 @@ class DataPart:
     section : SourceSection
         Where the config names it.
     dataset : LabelledDataset
-    items : tuple of Item
+    items : sequence of Item
     """
 
     section: SourceSection
     dataset: LabelledDataset
-    items: tuple[Item, ...]
+    items: Sequence[Item]
 
 
 def open_parts(config: AnyConfig, part: str) -> list[DataPart]:
@@ -50,7 +51,7 @@ def open_parts(config: AnyConfig, part: str) -> list[DataPart]:
     for section in config.data:
         dataset, items = _open_part(section, config.split, part)
         if items:
-            found.append(DataPart(section, dataset, tuple(items)))
+            found.append(DataPart(section, dataset, items))
     if not found:
         raise CosegError(
             f"{config.model.name} has no items for {part}: name folds with split.test, or split by "
@@ -61,7 +62,7 @@ def open_parts(config: AnyConfig, part: str) -> list[DataPart]:
 
 def _open_part(
     section: SourceSection, split: SplitSection, part: str
-) -> tuple[LabelledDataset, list[Item]]:
+) -> tuple[LabelledDataset, Sequence[Item]]:
     if split.by == "published":
         # Training leaves the makers' test items out; here they are asked for.
         section = section.model_copy(update={"parts": PARTS})

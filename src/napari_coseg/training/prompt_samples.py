@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 
@@ -19,6 +20,9 @@ from napari_coseg.training.prompt_config import PromptTrainingConfig
 from napari_coseg.training.pseudo_masks import pseudo_masks
 from napari_coseg.training.shape_masks import paste_shapes
 from napari_coseg.training.warp import Warp
+from napari_coseg.types import CosegError
+
+_log = logging.getLogger(__name__)
 
 Bits = npt.NDArray[np.bool_]
 
@@ -30,6 +34,8 @@ REAL, PSEUDO, SHAPE = range(3)
 _SMALL = 0.1
 #: Side in image pixels of the smallest crop, and of those for textures and pseudo-masks.
 _LEAST, _TEXTURES = 24.0, (64.0, 768.0)
+#: Further items that are tried where one cannot be read and may be skipped.
+_TRIES = 20
 #: Grey outside of an image: as prediction fills it.
 OUTSIDE = (128, 128, 128)
 
@@ -57,6 +63,7 @@ class PromptSamples(Dataset[dict[str, Tensor]]):
         self.count = count
         self.side = config.model.network.side
         self._items: Kept[tuple[int, int], MaskItem] = Kept()
+        self._skipped: set[tuple[int, int]] = set()
 
     def __len__(self) -> int:
         return self.count
@@ -82,7 +89,18 @@ class PromptSamples(Dataset[dict[str, Tensor]]):
 
     def _item(self, chosen: int, rng: np.random.Generator) -> MaskItem:
         one = self.sets[chosen]
-        number = int(rng.integers(len(one.items)))
+        for _ in range(_TRIES if one.skip else 0):
+            number = int(rng.integers(len(one.items)))
+            try:
+                return self._kept(chosen, number)
+            except CosegError as error:
+                if (chosen, number) not in self._skipped:
+                    self._skipped.add((chosen, number))
+                    _log.warning("Skipped an image of %s: %s", one.dataset.name, error)
+        return self._kept(chosen, int(rng.integers(len(one.items))))
+
+    def _kept(self, chosen: int, number: int) -> MaskItem:
+        one = self.sets[chosen]
         return self._items.get((chosen, number), lambda: mask_item(one, one.items[number]))
 
     def _real(

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from napari_coseg.datasets.labelled import Item
+from napari_coseg.datasets.many_items import ManyItems
 from napari_coseg.models.syncsam.network import SyncSamNetwork
 from napari_coseg.training.describe import prompt_card
 from napari_coseg.training.mask_items import MaskSet
@@ -18,7 +19,7 @@ from napari_coseg.training.prompt_start import build_prompt_network
 from napari_coseg.training.prompt_validation import validate_prompts
 from napari_coseg.training.sources import open_source
 from napari_coseg.training.split import split, words
-from napari_coseg.training.survey import look_at_all
+from napari_coseg.training.survey import look_at_all, looked_at
 from napari_coseg.training.task import Done, Validation, normalised
 from napari_coseg.weights.card import ModelCard
 
@@ -40,7 +41,16 @@ class PromptTask:
         self.network: SyncSamNetwork = build_prompt_network(config.model)
         sets, held_out = load_mask_sets(config)
         self._sets, self._held_out = sets, held_out
-        look_at_all(_readable, [(one, item) for one in (*sets, *held_out) for item in one.items])
+        look_at_all(
+            _readable,
+            [
+                (one, item)
+                for one in (*sets, *held_out)
+                # Of a set whose faults are skipped some may be there.
+                if not one.skip
+                for item in looked_at(one.items, one.dataset.name)
+            ],
+        )
 
     def samples(self, count: int) -> PromptSamples:
         """Return the samples of the whole run."""
@@ -64,12 +74,13 @@ class PromptTask:
         return sam and model.sam_weights is not None
 
     def loss(
-        self, learner: Any, average: Any, batch: dict[str, Tensor], step: int
+        self, learner: Any, average: Any, batch: dict[str, Tensor], step: int, number: int
     ) -> dict[str, Tensor]:
         """Return the weighted terms of a batch's loss."""
         model = self.config.model
         images = normalised(batch["image"], model.mean, model.std)
-        seed = self.config.run.seed * 1_000_003 + step
+        # Each batch of a step has prompts of its own.
+        seed = self.config.run.seed * 1_000_003 + step + number * 7_368_787
         terms: dict[str, Tensor] = learner(images, batch["masks"], batch["valid"], seed)
         return terms
 
@@ -111,7 +122,9 @@ def load_mask_sets(config: PromptTrainingConfig) -> tuple[list[MaskSet], list[Ma
     for section in config.data:
         dataset, items = open_source(section)
         train, held = split(items, config.split)
-        sets.append(MaskSet(dataset, tuple(train), section.masks, section.weight))
+        # What cannot be read was found before where all items were looked at.
+        skip = section.faults == "skip" and isinstance(items, ManyItems)
+        sets.append(MaskSet(dataset, train, section.masks, section.weight, skip))
         if section.validation and held:
-            held_out.append(MaskSet(dataset, tuple(held), section.masks, section.weight))
+            held_out.append(MaskSet(dataset, held, section.masks, section.weight, skip))
     return sets, held_out

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_coseg.datasets.labelled import Item
+from napari_coseg.datasets.many_items import ManyItems
 from napari_coseg.training.config import AnyConfig, TrainingConfig
 from napari_coseg.training.items import TrainingSet, training_set
 from napari_coseg.training.sections import OptimiserSection
@@ -16,6 +17,9 @@ from napari_coseg.training.sources import open_source
 from napari_coseg.training.split import split
 from napari_coseg.training.validation import HeldOut
 from napari_coseg.types import CosegError
+
+#: Held-out items of a set that is too large for a list that are scored, where nobody says how many.
+SCORED = 500
 
 
 def held_out_sets(config: TrainingConfig) -> list[HeldOut]:
@@ -37,7 +41,12 @@ def load_sets(config: TrainingConfig) -> tuple[list[TrainingSet], list[HeldOut]]
 
 
 def spread(items: Sequence[Item], most: int | None) -> tuple[Item, ...]:
-    """Choose `most` items evenly among those that there are; None chooses all."""
+    """Choose `most` items evenly among those that there are.
+
+    None chooses all; of a set that is too large for a list, `SCORED`.
+    """
+    if most is None and isinstance(items, ManyItems):
+        most = SCORED
     if most is None or len(items) <= most:
         return tuple(items)
     return tuple(items[(2 * i + 1) * len(items) // (2 * most)] for i in range(most))

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim.lr_scheduler import LambdaLR
 
 from napari_coseg.training.average import MovingAverage
@@ -83,7 +84,7 @@ class Stepper:
         Returns
         -------
         dict of str to Tensor
-            The weighted terms of the last batch's loss.
+            The weighted terms of the loss, the mean over the batches of this process.
 
         Raises
         ------
@@ -91,13 +92,18 @@ class Stepper:
             If a batch has no label at all.
         """
         self._learner.train()
-        terms: dict[str, Tensor] = {}
+        processes, process = self._accelerator.num_processes, self._accelerator.process_index
+        told: dict[str, Tensor] = {}
         for part, batch in enumerate(batches):
             last = part == len(batches) - 1
+            # The batch's number among all of the step, whichever process has it.
+            number = part * processes + process
             with self._accelerator.autocast():
-                terms = self._task.loss(self._learner, self.average.network, batch, step)
+                terms = self._task.loss(self._learner, self.average.network, batch, step, number)
                 loss = torch.stack(list(terms.values())).sum() / len(batches)
-            if last or self._accelerator.num_processes == 1:
+            for name, value in terms.items():
+                told[name] = told.get(name, 0) + value.detach() / len(batches)
+            if last or processes == 1:
                 self._accelerator.backward(loss)
             else:
                 with self._accelerator.no_sync(self._learner):
@@ -107,5 +113,18 @@ class Stepper:
         self._optimiser.step()
         self._schedule.step()
         self._optimiser.zero_grad(set_to_none=True)
+        self._share_statistics()
         self.average.update(self._plain)
-        return terms
+        return told
+
+    def _share_statistics(self) -> None:
+        """Give batch norms the mean of what each process has seen, and not the first one's alone.
+
+        A batch is normed by itself, as in each part of an accumulated step.
+        """
+        if self._accelerator.num_processes == 1:
+            return
+        seen = [value for value in self._plain.buffers() if value.is_floating_point()]
+        if seen:
+            mean = self._accelerator.reduce(parameters_to_vector(seen), "mean")
+            vector_to_parameters(mean, seen)

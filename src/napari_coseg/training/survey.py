@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,18 +12,24 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_coseg.datasets.labelled import Item
+from napari_coseg.datasets.many_items import ManyItems
 from napari_coseg.training.items import TrainingSet
 from napari_coseg.training.validation import HeldOut
 from napari_coseg.types import CosegError
 
+_log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 R = TypeVar("R")
+
+#: Items of a set that is too large for a list that are looked at.
+SURVEYED = 2000
 
 
 def survey(
     sets: Sequence[TrainingSet], held_out: Sequence[HeldOut], classes: int
 ) -> npt.NDArray[np.float64]:
-    """Read each item once.
+    """Read each item once; of a set that is too large for a list, some, evenly spread.
 
     Parameters
     ----------
@@ -76,11 +83,26 @@ def look_at_all(look: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
     return [one for one in found if not isinstance(one, CosegError)]
 
 
+def looked_at(items: Sequence[Item], name: str) -> Sequence[Item]:
+    """Return the items that a survey reads: all, or some of a set that is too large for a list."""
+    if not isinstance(items, ManyItems) or len(items) <= SURVEYED:
+        return items
+    _log.warning(
+        "%s has %s images: %s of them are looked at before the first step, evenly spread.",
+        name,
+        f"{len(items):,}",
+        f"{SURVEYED:,}",
+    )
+    return items.spread(SURVEYED)
+
+
 def _tasks(
     sets: Sequence[TrainingSet], held_out: Sequence[HeldOut]
 ) -> Iterable[tuple[TrainingSet, Item, bool]]:
-    yield from ((one, item, True) for one in sets for item in one.items)
-    yield from ((one.training, item, False) for one in held_out for item in one.items)
+    for one in sets:
+        yield from ((one, item, True) for item in looked_at(one.items, one.dataset.name))
+    for held in held_out:
+        yield from ((held.training, item, False) for item in held.items)
 
 
 def _counted(one: TrainingSet, item: Item, classes: int) -> npt.NDArray[np.float64]:

@@ -65,9 +65,9 @@ class Task(Protocol):
         """Whether a parameter of the network learns at `optimiser.encoder_factor` of the rate."""
 
     def loss(
-        self, learner: Any, average: Any, batch: dict[str, Tensor], step: int
+        self, learner: Any, average: Any, batch: dict[str, Tensor], step: int, number: int
     ) -> dict[str, Tensor]:
-        """Return the weighted terms of a batch's loss."""
+        """Return the weighted terms of a batch's loss; `number` is the batch's in its step."""
 
     def observed(self) -> dict[str, Tensor]:
         """Return further figures of the last loss that was to be logged."""
