@@ -32,16 +32,31 @@ def augment(image: Picture, settings: LookSection, rng: np.random.Generator) -> 
     if settings.coarse and rng.random() < settings.coarse:
         image = _coarsen(image, rng)
     if rng.random() < settings.blur:
-        picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
-        image = np.asarray(picture)
+        image = _blur(image, rng)
     if rng.random() < settings.noise:
-        noise = rng.standard_normal(image.shape, np.float32) * rng.uniform(1, 7)
-        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+        image = _noise(image, rng)
     if rng.random() < settings.jpeg:
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(50, 96)))
-        image = np.asarray(Image.open(buffer))
+        image = _jpeg(image, rng)
     return image
+
+
+def _blur(image: Picture, rng: np.random.Generator) -> Picture:
+    picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
+    return np.asarray(picture)
+
+
+def _noise(image: Picture, rng: np.random.Generator) -> Picture:
+    noise = rng.standard_normal(image.shape, np.float32)
+    # In place: an array of 12 MB costs as much as the sum.
+    noise *= np.float32(rng.uniform(1, 7))
+    noise += image
+    return np.clip(noise, 0, 255, out=noise).astype(np.uint8)
+
+
+def _jpeg(image: Picture, rng: np.random.Generator) -> Picture:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(50, 96)))
+    return np.asarray(Image.open(buffer))
 
 
 def jitter_stain(image: Picture, deviation: float, rng: np.random.Generator) -> Picture:
@@ -52,8 +67,11 @@ def jitter_stain(image: Picture, deviation: float, rng: np.random.Generator) -> 
     scale = np.clip(1 + deviation * rng.standard_normal(3), 0.3, 2.0)
     shift = 0.5 * deviation * 0.15 * rng.standard_normal(3)
     matrix = (_UNMIX @ np.diag(scale) @ STAINS).astype(np.float32)
-    density = _DENSITY[image] @ matrix + (shift @ STAINS).astype(np.float32)
-    out: Picture = np.clip(255 * np.exp(-density), 0, 255).astype(np.uint8)
+    density = _DENSITY.take(image) @ matrix
+    density += (shift @ STAINS).astype(np.float32)
+    light = np.exp(np.negative(density, out=density), out=density)
+    light *= np.float32(255)
+    out: Picture = np.clip(light, 0, 255, out=light).astype(np.uint8)
     return out
 
 
@@ -61,7 +79,7 @@ def _jitter_light(image: Picture, deviation: float, rng: np.random.Generator) ->
     contrast, brightness = 1 + deviation * rng.standard_normal(2)
     values = np.arange(256, dtype=np.float32)
     table = (values - 128) * contrast + 128 * brightness
-    out: Picture = np.clip(table, 0, 255).astype(np.uint8)[image]
+    out: Picture = np.clip(table, 0, 255).astype(np.uint8).take(image)
     return out
 
 
