@@ -2,9 +2,9 @@
 
 Three runs of a small Co-Seg++ on generated tiles: two processes with a batch each, one that adds
 the gradients of two batches, and one with a batch of twice the size. All see the same images at
-each step. The first two must agree but for rounding; the third pools its Dice terms over four images
-where the others pool over two and take the mean. Curves are compared as means over `--window`
-steps, and step by step.
+each step. The first two must agree but for rounding; the third pools its Dice terms over four
+images where the others pool over two and take the mean. Curves are compared as means over
+`--window` steps, and step by step.
 
     python benchmarks/two_processes.py [--steps 40] [--batch 2] [--window 10]
 """
