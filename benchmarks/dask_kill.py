@@ -1,9 +1,9 @@
 """Many images by Dask workers, one of which is killed now and then: each is done once.
 
-A cluster of its own on this machine, the bundled histology model, generated tiles. A worker chosen at
-random is killed with SIGKILL every `--every` seconds while the run goes on; Dask starts another in its
-place. At the end each image must have its files, a record that says "done", and the labels that one
-process without Dask gives it.
+A cluster of its own on this machine, the bundled histology model, generated tiles. A worker chosen
+at random is killed with SIGKILL every `--every` seconds while the run goes on; Dask starts another
+in its place. At the end each image must have its files, a record that says "done", and the labels
+that one process without Dask gives it.
 
     python benchmarks/dask_kill.py [--images 60] [--workers 4] [--every 15] [--side 512]
 """
@@ -22,7 +22,6 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +66,7 @@ def main() -> None:
                 root / "dask", model, settings, client=client, name=MODEL, device="cpu", threads=1
             )
             over = threading.Event()
-            killer = threading.Thread(target=kill, args=(client, given.every, over))
+            killer = threading.Thread(target=kill, args=(cluster, given.every, over))
             killer.start()
             begun = time.perf_counter()
             told = [(one.job.name, one.outcome) for one in by_dask.run(jobs)]
@@ -83,12 +82,12 @@ def main() -> None:
 KILLED = 0
 
 
-def kill(client: Any, every: float, over: threading.Event) -> None:
+def kill(cluster: LocalCluster, every: float, over: threading.Event) -> None:
     """Kill a worker now and then."""
     global KILLED
     choose = random.Random(0)
     while not over.wait(every):
-        processes = sorted(client.run(os.getpid, on_error="ignore").values())
+        processes = sorted(one.pid for one in cluster.workers.values() if one.pid)
         if processes and not over.is_set():
             os.kill(choose.choice(processes), signal.SIGKILL)
             KILLED += 1

@@ -1,10 +1,10 @@
 """The loss of two processes beside one with the same images a step, over small steps on a CPU.
 
 Three runs of a small Co-Seg++ on generated tiles: two processes with a batch each, one that adds
-the gradients of two batches, and one with a batch of twice the size. All see the same images at each
-step. The first two must agree but for rounding; the third pools its Dice terms over four images
-where the others pool over two and take the mean. Curves are compared as means over `--window`
-steps, and step by step.
+the gradients of two batches, and one with a batch of twice the size. All see the same images at
+each step. The first two must agree but for rounding; the third pools its Dice terms over four
+images where the others pool over two and take the mean. Curves are compared as means over
+`--window` steps, and step by step.
 
     python benchmarks/two_processes.py [--steps 40] [--batch 2] [--window 10]
 """
