@@ -5,7 +5,7 @@ at random is killed with SIGKILL every `--every` seconds while the run goes on; 
 in its place. At the end each image must have its files, a record that says "done", and the labels
 that one process without Dask gives it.
 
-    python benchmarks/dask_kill.py [--images 60] [--workers 4] [--every 15] [--side 512]
+    python benchmarks/dask_kill.py [--images 60] [--workers 4] [--every 30] [--side 512]
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--every", type=float, default=15.0)
+    parser.add_argument("--every", type=float, default=30.0)
     parser.add_argument("--side", type=int, default=512)
     given = parser.parse_args()
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
