@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_coseg.imaging.files import atomic_path
+from napari_coseg.imaging.files import atomic_path, sweep_parts
 from napari_coseg.types import CosegError
 
 
@@ -82,6 +82,20 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
         first.write_text("first")
         second.write_text("second")
     assert target.read_text() == "first"  # the outer block ends last
+
+
+def test_leftovers_of_one_file_are_swept(tmp_path: Path) -> None:
+    mine, other = tmp_path / "a.tif", tmp_path / "b.tif"
+    mine.write_text("done")
+    with atomic_path(mine) as left, atomic_path(other) as kept:
+        left.write_text("half")
+        kept.write_text("half")
+        sweep_parts(mine)
+        assert not left.exists()
+        assert kept.exists()
+        left.write_text("whole")
+    assert mine.read_text() == "whole"
+    sweep_parts(tmp_path / "nowhere" / "a.tif")
 
 
 def test_a_long_name_still_fits(tmp_path: Path) -> None:

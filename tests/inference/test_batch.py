@@ -4,6 +4,8 @@ import csv
 import errno
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -221,13 +223,14 @@ def test_an_unexpected_error_is_a_failure_with_a_traceback(tmp_path: Path) -> No
     assert "Traceback" in run_json(out)["images"]["a"]["traceback"]
 
 
-def test_breaking_off_leaves_nothing_half_written(tmp_path: Path) -> None:
-    class Interrupted(ReadingNetwork):
-        def forward(self, images: torch.Tensor, tasks: list[str]) -> object:  # type: ignore[override]
-            if self.tiles > 3:
-                raise KeyboardInterrupt
-            return super().forward(images, tasks)
+class Interrupted(ReadingNetwork):
+    def forward(self, images: torch.Tensor, tasks: list[str]) -> object:  # type: ignore[override]
+        if self.tiles > 3:
+            raise KeyboardInterrupt
+        return super().forward(images, tasks)
 
+
+def test_breaking_off_leaves_nothing_half_written(tmp_path: Path) -> None:
     source, out = images(tmp_path / "in", "a.png", "b.png"), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         run(folder_of(out, FakeModel(Interrupted())), source)
@@ -235,6 +238,25 @@ def test_breaking_off_leaves_nothing_half_written(tmp_path: Path) -> None:
     assert not leftovers(out)
     assert run_json(out)["images"]["a"]["status"] == "started"
     assert outcomes(run(folder_of(out), source)) == {"a": "done", "b": "done"}
+
+
+def test_half_a_file_of_a_killed_run_goes(tmp_path: Path) -> None:
+    source, out = images(tmp_path / "in", "a.png"), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        run(folder_of(out, FakeModel(Interrupted())), source)
+    killed = (
+        "import os, sys\n"
+        "from napari_coseg.imaging.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as part:\n"
+        "    part.write_bytes(b'half')\n"
+        "    os._exit(9)\n"
+    )
+    # The other image may be another shard's, which is at work on it.
+    for target in (out / "a_regions.tif", out / "records" / "a.json", out / "b_regions.tif"):
+        subprocess.run([sys.executable, "-c", killed, str(target)], check=False)
+    assert len(leftovers(out)) == 3
+    assert outcomes(run(folder_of(out), source)) == {"a": "done"}
+    assert len(leftovers(out)) == 1
 
 
 def test_a_write_that_fails_leaves_none_of_the_four_files(

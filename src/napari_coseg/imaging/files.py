@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -51,7 +52,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise CosegError(f"Cannot write {target}: make the folder {target.parent} first.")
     if target.is_dir():
         raise CosegError(f"Cannot write {target}: a folder has that name.")
-    part = target.parent / f"{PART_PREFIX}{secrets.token_hex(6)}{_suffix(target)}"
+    part = target.parent / f"{_part_start(target)}{secrets.token_hex(6)}{_suffix(target)}"
     try:
         yield part
         if not part.is_file():
@@ -68,6 +69,26 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         # the first error.
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def sweep_parts(path: Path | str) -> None:
+    """Remove what killed programs left unfinished of a file.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file that was being made. Nobody may be making it now.
+    """
+    target = Path(path)
+    # A folder that forbids removal, or a file that another program holds, is no reason to stop.
+    with contextlib.suppress(OSError):
+        for part in target.parent.glob(f"{_part_start(target)}*"):
+            part.unlink(missing_ok=True)
+
+
+def _part_start(path: Path) -> str:
+    """Return how unfinished files of one target begin: the name itself may be too long to hold."""
+    return f"{PART_PREFIX}{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]}-"
 
 
 def _suffix(path: Path) -> str:

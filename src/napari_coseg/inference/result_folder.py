@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_coseg.imaging.files import sweep_parts
 from napari_coseg.imaging.result_files import result_paths
 from napari_coseg.inference.jobs import Job
 from napari_coseg.inference.panoptic import check_mpp, model_facts
@@ -192,6 +193,8 @@ class ResultFolder(ABC):
         before = self.skipped(job)
         if before is not None:
             return before
+        # Whoever began it was killed, here or on another machine, perhaps while it wrote.
+        interrupted = (self._records.read(job.name) or {}).get("status") == "started"
         begun: dict[str, Any] = {"input": str(job.path), **self._request(job), "started": _now()}
         try:
             fingerprint = Fingerprint.of(job.path)
@@ -203,6 +206,9 @@ class ResultFolder(ABC):
             self._records.write(job.name, {"status": "started", **begun})
             base = self.out / job.name
             make_folder(base.parent)
+            if interrupted:
+                for path in (*self._possible(job), self._records.path(job.name)):
+                    sweep_parts(path)
             facts = self._make(job, base, progress, cancel)
         except Cancelled:
             raise
