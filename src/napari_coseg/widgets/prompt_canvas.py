@@ -25,6 +25,8 @@ PREVIEW, DRAWN = "#b4ff00", "#ffe600"
 POSITIVE, NEGATIVE = "#00c853", "#ff1744"
 #: Pixels of the screen that the mouse may move in a click.
 _STILL = 3.0
+#: Milliseconds that prompts wait for their mask, to be drawn with it: the mouse is still there.
+_PATIENCE = 150
 #: Pixels of the screen: width of lines.
 _LINE = 2.0
 #: Pixels of the screen: length of an object that a person clicks on.
@@ -121,11 +123,33 @@ class PromptCanvas(QObject):
         self._points.mouse_pan = tool in ("points", "select")
         self._points.cursor = "cross" if tool in ("box", "scribble", "lasso") else "pointing"
 
-    def show(self, prompts: Sequence[Prompt], lines: Sequence[npt.NDArray[Any]] = ()) -> None:
-        """Show the prompts of the object at work, as soon as the event loop turns."""
+    def show(
+        self,
+        prompts: Sequence[Prompt],
+        lines: Sequence[npt.NDArray[Any]] = (),
+        *,
+        with_mask: bool = False,
+    ) -> None:
+        """Show the prompts of the object at work, as soon as the event loop turns.
+
+        Parameters
+        ----------
+        prompts : sequence of Prompt
+        lines : sequence of array
+            Of (row, column).
+        with_mask : bool
+            Whether a mask was asked for: they are shown together, if it comes soon. Drawing twice
+            would keep the model from the cores where OpenGL is software.
+        """
         # A box that follows on a commit is one change and not two.
         self._wanted = (tuple(prompts), tuple(lines))
-        self._soon.start(0)
+        self._soon.start(_PATIENCE if with_mask else 0)
+
+    def show_waiting(self) -> None:
+        """Show at once what waits for its mask."""
+        if self._soon.isActive():
+            self._soon.stop()
+            self._show()
 
     def _show(self) -> None:
         prompts, lines = self._wanted

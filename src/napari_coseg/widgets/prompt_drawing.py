@@ -196,9 +196,10 @@ class Drawing(QObject):
         self.changed.emit()
 
     def _ask(self) -> None:
-        self._canvas.show([self.work.drawn], self.work.lines)
         work = self.work
-        if work.empty or not work.steps:
+        nothing = work.empty or not work.steps
+        self._canvas.show([work.drawn], work.lines, with_mask=not nothing)
+        if nothing:
             # Nothing is drawn, or nothing more than the object that was opened again.
             self._asker.drop_preview()
             work.asked = False
@@ -242,6 +243,7 @@ class Drawing(QObject):
         if mask.area:
             self._hint = float(max(mask.bits.shape))
         if work is self.work:
+            self._canvas.show_waiting()
             self._canvas.preview(mask)
             self._say(answer_words(answer, seconds, self._desk.mpp))
         context, work.wanted = work.wanted, None

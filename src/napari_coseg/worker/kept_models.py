@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from napari_coseg.types import CosegError
 from napari_coseg.weights.card import Kind
 from napari_coseg.worker.requests import LoadRequest
 
@@ -30,6 +31,7 @@ class KeptModels:
 
     def __init__(self, *, spare_core: bool = True) -> None:
         self._models: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self._hashes: dict[Path, tuple[tuple[int, ...], str]] = {}
         self._spare_core = spare_core
 
     def get(self, wanted: LoadRequest, kind: Kind | None = None, *, volume: bool = False) -> Any:
@@ -52,7 +54,7 @@ class KeptModels:
         """
         from napari_coseg.inference.devices import choose_device
         from napari_coseg.weights.card import read_card
-        from napari_coseg.weights.catalogue import find_weights, sha256_of
+        from napari_coseg.weights.catalogue import find_weights
         from napari_coseg.weights.loading import load_model
         from napari_coseg.worker.prompt_model import load_prompter
 
@@ -64,7 +66,7 @@ class KeptModels:
             torch.set_num_threads(min(torch.get_num_threads(), cores - 1))
         path = find_weights(wanted.model)
         # By content: a file that was trained on meanwhile is another model.
-        key = (sha256_of(path), str(device))
+        key = (self._hash(path), str(device))
         if key not in self._models:
             while len(self._models) >= _KEPT:
                 self._models.popitem(last=False)
@@ -77,6 +79,16 @@ class KeptModels:
             model.card.expect(kind)
             model.card.expect_input(volume=volume)
         return model
+
+    def _hash(self, path: Path) -> str:
+        """SHA-256 of a file; read again only where the file has changed, as each click asks."""
+        from napari_coseg.weights.catalogue import sha256_of
+
+        state = _state(path)
+        known = self._hashes.get(path)
+        if known is None or known[0] != state:
+            known = self._hashes[path] = (state, sha256_of(path))
+        return known[1]
 
     @staticmethod
     def _loaded(load: Callable[[Path, Any], Any], path: Path, device: Any) -> Any:
@@ -107,6 +119,14 @@ class KeptModels:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise CosegError(f"Cannot read {path}: {error.strerror or error}.") from error
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def trim() -> None:
