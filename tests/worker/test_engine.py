@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from napari_coseg.imaging.source import ArraySource
 from napari_coseg.inference.prompted import Prompter
 from napari_coseg.types import CosegError, Prompt
 from napari_coseg.weights import catalogue
+from napari_coseg.weights.card import ModelCard
 from napari_coseg.worker import prompt_model
 from napari_coseg.worker.client import Client
 from napari_coseg.worker.engine import Engine
@@ -117,8 +119,44 @@ def test_a_model_that_does_not_fit_is_told_as_such(
     def load(path: Any, device: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
 
-    monkeypatch.setattr(catalogue, "find_weights", lambda name: tmp_path / "sam.safetensors")
+    path = tmp_path / "sam.safetensors"
+    path.touch()
+    monkeypatch.setattr(catalogue, "find_weights", lambda name: path)
     monkeypatch.setattr(catalogue, "sha256_of", lambda path: "ab")
     monkeypatch.setattr(prompt_model, "load_prompter", load)
     with pytest.raises(DeviceFull, match="too little memory for the model sam"):
         KeptModels().get(LoadRequest(model="sam", device="cpu"), "syncsam")
+
+
+def test_a_model_is_read_again_only_where_its_file_has_changed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    path = tmp_path / "sam.safetensors"
+    path.write_bytes(b"one")
+    hashed: list[bytes] = []
+
+    def sha256_of(file: Any) -> str:
+        hashed.append(file.read_bytes())
+        return hashed[-1].decode()
+
+    monkeypatch.setattr(catalogue, "find_weights", lambda name: path)
+    monkeypatch.setattr(catalogue, "sha256_of", sha256_of)
+    monkeypatch.setattr(
+        prompt_model,
+        "load_prompter",
+        lambda file, device: SimpleNamespace(
+            card=ModelCard(name="sam", kind="syncsam"), what=file.read_bytes()
+        ),
+    )
+    kept = KeptModels()
+    wanted = LoadRequest(model="sam", device="cpu")
+    assert kept.get(wanted, "syncsam") is kept.get(wanted, "syncsam")
+    assert hashed == [b"one"]
+    path.write_bytes(b"two")
+    # Some file systems tell the time of a change in steps that are longer than this test.
+    os.utime(path, ns=(1, 1))
+    assert kept.get(wanted, "syncsam").what == b"two"
+    assert hashed == [b"one", b"two"]
+    path.unlink()
+    with pytest.raises(CosegError, match="Cannot read"):
+        kept.get(wanted, "syncsam")
