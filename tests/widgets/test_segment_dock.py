@@ -651,3 +651,17 @@ def test_undo_brings_back_what_was_seen_last(
     finish(dock, client, qtbot)
     dock.results.undo()
     assert all(layer.visible for layer in first)
+
+
+@pytest.mark.parametrize("dock", ["segment_dock", "prompt_dock"])
+def test_a_dock_opens_without_what_only_results_need(dock: str) -> None:
+    """Each of them takes longer to import than the dock takes to open."""
+    script = (
+        "import sys, napari, napari.viewer\n"
+        f"import napari_coseg.widgets.{dock}\n"
+        "print(*{'pandas', 'scipy.ndimage', 'skimage', 'torch'} & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_coseg.annotation.chunks import Window
 from napari_coseg.annotation.draft import Draft
@@ -114,6 +113,8 @@ def cut(
     CosegError
         If the line does not part the object.
     """
+    from scipy import ndimage
+
     points = np.asarray(line, float)
     axes = len(draft.grid.shape)
     if points.ndim != 2 or points.shape[1] != axes or not np.isfinite(points).all():

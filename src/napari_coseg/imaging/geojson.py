@@ -14,15 +14,17 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.imaging.polygons import Polygons, trace
 from napari_coseg.types import ClassTable, CosegError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NEEDED = ("label", "class", "row0", "column0", "row1", "column1")
 # Objects are cut out by their boxes and traced together on one sheet of about so many pixels;

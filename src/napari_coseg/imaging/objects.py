@@ -6,13 +6,15 @@ over the pixels that belong to an object, whatever the number of objects.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_coseg.types import CosegError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Columns of `object_table`, in their order.
 WINDOW_COLUMNS: tuple[str, ...] = (
@@ -117,6 +119,8 @@ def pixel_table(
     CosegError
         If a probability in an object is not finite.
     """
+    import pandas as pd
+
     numbers: npt.NDArray[np.integer[Any]] | None = None
     if ids.size and int(ids.max()) > _SPARSE_IDS * ids.size:
         numbers, ids = np.unique(ids, return_inverse=True)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.imaging.geojson import write_geojson
 from napari_coseg.imaging.labels import write_label_tiff
 from napari_coseg.imaging.tables import write_objects
 from napari_coseg.types import ClassTable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: How the names of the files end.
 ENDINGS = ("_regions.tif", "_instances.tif", "_objects.csv", ".geojson")

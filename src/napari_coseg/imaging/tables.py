@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.imaging.opening import check_file
 from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, empty_objects
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Digits behind the point: what a pixel's grid and a network's probability can tell.
 _DIGITS = {
@@ -52,6 +55,8 @@ def write_objects(
     ValueError
         If a column is missing.
     """
+    import pandas as pd
+
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise ValueError(f"the object table lacks the columns {missing}")
@@ -87,6 +92,8 @@ def read_objects(path: Path | str) -> pd.DataFrame:
         If the file is no such table: a column is missing, a cell is not a number where one is
         wanted, or a label is below 1 or stands twice.
     """
+    import pandas as pd
+
     path = check_file(path)
     text = read_cells(path, OBJECT_COLUMNS, "an object table")
     kinds = empty_objects().dtypes
@@ -147,6 +154,8 @@ def read_cells(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
     CosegError
         If the file is no such table.
     """
+    import pandas as pd
+
     check_file(path)
     try:
         sign, names = _header(path)
@@ -193,6 +202,8 @@ def read_numbers(path: Path, cells: pd.Series, *, whole: bool) -> pd.Series:
     CosegError
         If a cell is something else; the message names its line and column.
     """
+    import pandas as pd
+
     values = pd.to_numeric(cells.where(cells != "", "nan"), errors="coerce")
     bad = values.isna() & ~cells.str.lower().isin(["", "nan"])
     if whole:

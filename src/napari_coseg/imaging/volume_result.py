@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.types import ClassTable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Columns of an object table of a volume, in their order. ``label`` is the id in the instance
 #: volume; ``class`` the class id; ``score`` in 0..1; ``plane``, ``row``, ``column`` the centroid

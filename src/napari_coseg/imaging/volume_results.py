@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
-import pandas as pd
 
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.imaging.tables import write_objects
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_writing import LABEL_SUFFIXES, write_labels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _REGIONS, _INSTANCES, _OBJECTS = "_regions", "_instances", "_objects.csv"
 

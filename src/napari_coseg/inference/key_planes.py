@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from napari_coseg.inference.stopping import Fault
 from napari_coseg.types import CosegError, Mask, Prompt
+
+if TYPE_CHECKING:
+    from napari_coseg.inference.stopping import Fault
 
 #: How a plane came about: a person's own mask, the network's answer to a person's prompt, or to
 #: the plane before; the shape between two planes; and, with an empty mask, where an object ended.

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_coseg.types import CosegError, Mask, Prompt
 
@@ -140,6 +139,8 @@ def filled(corners: npt.NDArray[np.float64], shape: tuple[int, int]) -> Mask:
 
 def deepest(mask: Mask) -> tuple[float, float]:
     """Return row and column of the pixel of a mask that is farthest from its edge."""
+    from scipy import ndimage
+
     step = max(1, math.ceil(max(mask.bits.shape) / _CENTRE_SIDE))
     seen = mask.bits[::step, ::step]
     if not seen.any():

@@ -9,11 +9,10 @@ apart.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_coseg.imaging.palette import object_colours
 from napari_coseg.layers.cases import kept_case
@@ -25,6 +24,9 @@ from napari_coseg.layers.tuples import (
     listed_classes,
 )
 from napari_coseg.types import ClassTable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Role of such a picture in a layer's metadata.
 PICTURE = "picture"
@@ -106,6 +108,8 @@ def _picture(
     by_object: bool,
 ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
     """Labels of a picture, and its features and colours."""
+    import pandas as pd
+
     ids, kinds = (features[name].to_numpy(np.int64) for name in ("index", "class"))
     if by_object:
         codes = (1 + ids % _COLOURS).astype(np.uint8)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import pandas as pd
 
 from napari_coseg.types import ClassTable, jaw_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Record(Protocol):
@@ -65,6 +67,8 @@ def object_rows(
     before : DataFrame or None
         The table before: columns that are not ours stay as they were.
     """
+    import pandas as pd
+
     records = list(objects.values())
     axes = len(records[0].box) // 2 if records and records[0].box else 2
     names = ["row", "column"] if axes == 2 else ["plane", "row", "column"]

@@ -8,10 +8,10 @@ before they come.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_coseg.imaging.palette import object_colours
 from napari_coseg.layers.drawing import classes_of
@@ -20,6 +20,9 @@ from napari_coseg.layers.results import own_facts
 from napari_coseg.layers.sheet import Sheet
 from napari_coseg.layers.tuples import class_colours, label_colours, opaque
 from napari_coseg.types import ClassTable
+
+if TYPE_CHECKING:
+    pass
 
 #: Ids that get their colours before there are such objects.
 _AHEAD = 256
@@ -67,6 +70,8 @@ class ObjectTable:
         dict of int to int
             The number by label; empty while the table is being handed over.
         """
+        import pandas as pd
+
         features, columns = self._layer.features, ["fdi", "fdi_confidence"]
         if self._handing or not {"index", *columns} <= {*features} or "fdi" not in self._frame:
             return {}
@@ -92,6 +97,8 @@ class ObjectTable:
 
     def show(self) -> None:
         """Hand the table to napari."""
+        import pandas as pd
+
         labels, self._changed = self._changed, set()
         if labels:
             classes, frame = classes_of(self._layer), self._frame

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from napari.layers import Layer
 
 from napari_coseg.imaging.palette import object_colours
@@ -28,6 +27,9 @@ from napari_coseg.layers.tuples import (
 )
 from napari_coseg.layers.volume_layers import kept_grid
 from napari_coseg.types import ClassTable, PanopticResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ def placed(image: Any, stack: Stack, place: Place) -> dict[str, Any]:
 
 def _joined(results: Sequence[PanopticResult]) -> tuple[npt.NDArray[np.int32], pd.DataFrame]:
     """Put planes on each other; ids go on from plane to plane."""
+    import pandas as pd
+
     if len(results) == 1 and results[0].instances is not None:
         # Without a copy: it may be large.
         return results[0].instances[np.newaxis], results[0].objects.reset_index(drop=True)

@@ -6,13 +6,15 @@ napari itself is not imported here: a tuple is what its readers, writers and sam
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_coseg.types import RGB, ClassTable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Key of our part of a layer's metadata.
 METADATA = "napari_coseg"
@@ -94,6 +96,8 @@ def region_layer(
     **metadata: Any,
 ) -> LayerData:
     """Return region ids (rows, columns) as a Labels layer in the classes' colours."""
+    import pandas as pd
+
     features = pd.DataFrame(
         {"index": [info.id for info in classes], "class_name": list(classes.names)}
     )

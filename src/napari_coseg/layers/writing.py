@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_coseg.imaging.geojson import write_geojson
 from napari_coseg.imaging.labels import write_label_tiff
@@ -23,6 +22,9 @@ from napari_coseg.layers.crowds import PICTURE
 from napari_coseg.layers.physical import mpp_of
 from napari_coseg.layers.tuples import METADATA, listed_classes
 from napari_coseg.types import OBJECT_COLUMNS, ClassTable, CosegError, empty_objects
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Role = Literal["regions", "instances"]
 FullLayerData = tuple[Any, dict[str, Any], str]
@@ -173,6 +175,8 @@ def labelled(data: Any, attributes: dict[str, Any]) -> Labelled:
     CosegError
         If the layer holds more than one plane, or is the picture of another one.
     """
+    import pandas as pd
+
     name = str(attributes.get("name", "labels"))
     if _is_picture(attributes):
         raise CosegError(
@@ -231,6 +235,8 @@ def table_of(one: Labelled, regions: Labelled | None = None) -> pd.DataFrame:
     DataFrame
         Columns `OBJECT_COLUMNS`. ``score`` is NaN where the layer's table does not say it.
     """
+    import pandas as pd
+
     counted = object_table(one.labels).drop(columns=["class", "score", "class_score"])
     facts = one.facts if "label" in one.facts else pd.DataFrame({"label": []})
     kept = [c for c in ("class", "class_name", "score", "region", "region_name") if c in facts]

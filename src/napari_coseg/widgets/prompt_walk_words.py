@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from napari_coseg.inference.key_planes import PlaneMask
-from napari_coseg.inference.stopping import Fault
 from napari_coseg.widgets.prompt_walk import Walk
 from napari_coseg.widgets.prompt_walk_plan import Followed
+
+if TYPE_CHECKING:
+    from napari_coseg.inference.stopping import Fault
 
 #: Why an object ended.
 FAULTS: dict[Fault, str] = {

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
-from napari_coseg.imaging.volume_objects import volume_objects
 from napari_coseg.imaging.volume_result import VOLUME_COLUMNS
 from napari_coseg.imaging.volume_results import volume_result_paths, write_volume_results
 from napari_coseg.layers.physical import millimetres
 from napari_coseg.layers.results import class_table, role_of
 from napari_coseg.layers.volume_layers import grid_in
 from napari_coseg.types import ClassTable, CosegError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SUFFIX = ".nii.gz"
 #: Of an object that the layer's table does not name.
@@ -87,6 +88,8 @@ def write(base: Path, taken: Taken) -> tuple[Path, ...]:
     CosegError
         If a file cannot be written.
     """
+    import pandas as pd
+
     objects = pd.DataFrame({name: [] for name in VOLUME_COLUMNS})
     if taken.instances is not None and taken.facts is not None:
         objects = table_of(taken)
@@ -97,6 +100,9 @@ def write(base: Path, taken: Taken) -> tuple[Path, ...]:
 
 def table_of(taken: Taken) -> pd.DataFrame:
     """Make the table of the objects as they are now, columns `VOLUME_COLUMNS`."""
+    # Not with the dock: it brings half of SciPy and scikit-image.
+    from napari_coseg.imaging.volume_objects import volume_objects
+
     assert taken.instances is not None
     assert taken.facts is not None
     table = volume_objects(

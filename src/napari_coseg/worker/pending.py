@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_coseg.imaging.source import ImageSource
 from napari_coseg.inference.key_planes import PlaneMask
@@ -25,6 +24,9 @@ from napari_coseg.worker.protocol import MAX_ARRAY, Message, ProtocolError
 from napari_coseg.worker.requests import check_body
 from napari_coseg.worker.volume_answer import VolumeAssembly
 from napari_coseg.worker.volume_request import StoredVoxels, VolumeRequest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _log = logging.getLogger(__name__)
 
@@ -284,6 +286,8 @@ def _objects(
     arrays: Mapping[str, npt.NDArray[Any]], regions: ClassTable, instances: ClassTable
 ) -> pd.DataFrame:
     """Rebuild the table; names follow from ids and need not travel."""
+    import pandas as pd
+
     columns: dict[str, Any] = {}
     for name in (*OBJECT_COLUMNS, "class_score"):
         if name.endswith("_name"):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_result import VOLUME_COLUMNS, VolumeResult
 from napari_coseg.types import ClassTable
 from napari_coseg.worker.protocol import Message, ProtocolError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Bytes of labels that travel in one message, but for a plane that is larger.
 _SLAB = 16 << 20
@@ -162,6 +164,8 @@ def _objects(
     arrays: Mapping[str, npt.NDArray[Any]], regions: ClassTable, instances: ClassTable
 ) -> pd.DataFrame:
     """Rebuild the table; names follow from ids and need not travel."""
+    import pandas as pd
+
     columns: dict[str, Any] = {}
     for name in VOLUME_COLUMNS:
         if name == "jaw":
