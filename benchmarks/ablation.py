@@ -36,7 +36,7 @@ from napari_coseg.datasets.synthetic_histology import (
     write_dataset,
 )
 from napari_coseg.training.config import TrainingConfig, check_config
-from napari_coseg.training.loop import LAST, train_coseg
+from napari_coseg.training.loop import LAST, train
 from napari_coseg.training.losses import consistency, distribution_entropy
 from napari_coseg.training.setup import held_out_sets
 from napari_coseg.types import CosegError
@@ -269,7 +269,7 @@ def _run(
     folder = out / f"{settings.key}-{name}-seed{seed}"
     resume = (folder / "last.pt").exists()
     print(f"{row.name}, seed {seed}{': going on' if resume else ''}", flush=True)
-    train_coseg(config, folder, resume=resume, progress=_tell)
+    train(config, folder, resume=resume, progress=_tell)
     # Of the steps alone, from the run's own log: a run that was broken off counts as one.
     log = pd.read_csv(folder / "losses.csv")
     seconds = float(log.loc[log["name"] == "seconds", "value"].iloc[-1])
