@@ -37,7 +37,7 @@ def test_program_is_installed() -> None:
 def test_help_names_the_commands() -> None:
     done = start("--help")
     assert done.returncode == 0
-    for command in ("demo", "predict", "evaluate", "train", "data", "models"):
+    for command in ("demo", "predict", "evaluate", "train", "data", "models", "doctor"):
         assert command in done.stdout
     assert "not a medical device" in " ".join(done.stdout.split())
 
@@ -85,3 +85,10 @@ def test_napari_finds_the_manifest() -> None:
     (entry,) = [e for e in entry_points(group="napari.manifest") if e.name == "napari-coseg"]
     assert entry.value == "napari_coseg:napari.yaml"
     assert Path(napari_coseg.__file__).with_name("napari.yaml").is_file()
+
+
+def test_the_doctor_finds_nothing_wrong() -> None:
+    done = start("doctor", "--no-window", "--device", "cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("Dice 0.") == 2
+    assert "FAILED" not in done.stdout

@@ -11,6 +11,7 @@ import napari_coseg
 from napari_coseg.cli import data, models
 from napari_coseg.cli.compare import compare
 from napari_coseg.cli.demo import demo
+from napari_coseg.cli.doctor import doctor
 from napari_coseg.cli.evaluate import evaluate
 from napari_coseg.cli.predict import predict
 from napari_coseg.cli.prompt import prompt
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 # In the order in which a person meets them. Their modules import torch only when they run, so
 # that help comes at once.
-for command in (demo, predict, prompt, evaluate, compare, train, serve):
+for command in (demo, predict, prompt, evaluate, compare, train, serve, doctor):
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
