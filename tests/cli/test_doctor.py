@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,12 @@ def test_models_and_a_broken_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert facts["broken"].startswith("yours, cannot be used: ")
 
 
+@pytest.fixture
+def display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+
+
+@pytest.mark.usefixtures("display")
 def test_what_napari_tells_is_sorted_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_facts, "_ASK_NAPARI", f"print({TOLD!r})")
     facts, opened = doctor_facts.napari_facts()
@@ -74,6 +81,7 @@ def test_what_napari_tells_is_sorted_out(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
 
 
+@pytest.mark.usefixtures("display")
 def test_a_qt_that_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     words = "import os, sys; print('could not connect to display', file=sys.stderr); os._exit(134)"
     monkeypatch.setattr(doctor_facts, "_ASK_NAPARI", words)
@@ -81,6 +89,16 @@ def test_a_qt_that_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not opened
     assert facts[0][1].startswith("FAILED: it ended with 134")
     assert ("", "could not connect to display") in facts
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="displays have names on Linux")
+def test_a_server_without_a_display_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(doctor_facts, "_ASK_NAPARI", "raise SystemExit(1)")
+    facts, opened = doctor_facts.napari_facts()
+    assert opened
+    assert "there is no display" in facts[0][1]
 
 
 def test_the_persons_name_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

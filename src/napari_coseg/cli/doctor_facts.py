@@ -103,6 +103,9 @@ def napari_facts() -> tuple[Facts, bool]:
         metadata.version("napari")
     except metadata.PackageNotFoundError:
         return [("napari", 'not installed: pip install "napari-coseg[all]"')], True
+    displays = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in displays):
+        return [("napari", "not asked: there is no display, and the commands need none")], True
     try:
         asked = subprocess.run(
             [sys.executable, "-c", _ASK_NAPARI],
