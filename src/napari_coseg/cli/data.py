@@ -99,6 +99,7 @@ class Layout(StrEnum):
     """A layout that data sets are written in."""
 
     folder = "folder"
+    nnunet = "nnunet"
     coco = "coco"
     geojson = "geojson"
 
@@ -116,7 +117,10 @@ def convert(
     out: Annotated[Path, typer.Argument(help="Folder of the new data set.")],
     to: Annotated[
         Layout,
-        typer.Option(help="Our own layout, COCO instances, or QuPath's GeoJSON beside the images."),
+        typer.Option(
+            help="Our own layout, nnU-Net's raw data set, COCO instances, or QuPath's GeoJSON "
+            "beside the images. Volumes go into the first two."
+        ),
     ] = Layout.folder,
     format: FormatKey = None,
     mpp: Mpp = None,
@@ -148,7 +152,7 @@ def convert(
         transient=True,
         disable=not errors.is_terminal,
     ) as bar:
-        task = bar.add_task("", total=len(dataset.items))
+        task = bar.add_task("", total=None)
         found = run(
             dataset,
             out,
@@ -157,8 +161,9 @@ def convert(
             skip_faults=faults is Faults.skip,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+    what = "volumes" if dataset.items[0].plane is not None else "items"
     before = f", {found.skipped} were there" if found.skipped else ""
-    typer.echo(f"{found.written} items written{before}. The data set is {out}.")
+    typer.echo(f"{found.written} {what} written{before}. The data set is {out}.")
     for fault in found.faults:
         errors.print(f"Left out {fault.name}: {fault.sentence}", soft_wrap=True, markup=False)
     if found.faults:
