@@ -40,7 +40,7 @@ def root(tmp_path: Path) -> Path:
     """A folder set of two volumes, with areas, objects, classes and what is not looked at."""
     root = tmp_path / "source"
     root.mkdir()
-    text = 'spacing = [0.7, 0.25, 0.3]\nwindow = [-500, 2000]\n'
+    text = "spacing = [0.7, 0.25, 0.3]\nwindow = [-500, 2000]\n"
     text += 'region_classes = ["jaw", "pharynx"]\n'
     text += 'instance_classes = ["upper tooth", "lower tooth"]\n[group]\nb_scan = "patient 1"\n'
     text += '[parts]\ntrain = ["ä scan"]\ntest = ["b_scan"]\n'

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from napari_coseg.datasets.checking import DatasetCheck
 
+#: Volumes that are printed; all of them are in check.html and check.json.
+_VOLUMES = 20
+
 app = typer.Typer(no_args_is_help=True, help="Look through data sets, and convert them.")
 
 Root = Annotated[Path, typer.Argument(help="Folder or file of a data set, of any known format.")]
@@ -185,10 +188,13 @@ def _print(found: DatasetCheck) -> None:
     size = f"{dataset.mpp:g} µm per pixel" if dataset.mpp > 0 else "pixel size unknown"
     if dataset.spacing is not None:
         size = " x ".join(f"{mm:g}" for mm in dataset.spacing) + " mm"
+    items = f"{len(found.facts)} items"
+    if found.volumes:
+        items = f"{len(found.volumes)} volumes of {len(found.facts)} planes,"
     whose = len({facts.item.group for facts in found.facts})
     console.print(
         f"[bold]{escape(dataset.name)}[/bold] ({dataset.format.title}), {escape(dataset.license)}, "
-        f"{size}\n{len(found.facts)} items of {whose} patients, slides or single images"
+        f"{size}\n{items} of {whose} patients, slides or single images"
     )
     sizes = [f"{r} x {c} ({n})" for (r, c), n in found.sizes().items()]
     console.print(f"Sizes: {listed(sizes)}")
@@ -198,12 +204,34 @@ def _print(found: DatasetCheck) -> None:
     ):
         if counted:
             console.print(_counts(title, unit, counted))
+    if found.volumes:
+        console.print(_volumes(found))
+        if len(found.volumes) > _VOLUMES:
+            console.print(f"and {len(found.volumes) - _VOLUMES} volumes more: --out, or --json.")
     for one in found.findings():
         mark = "[red]fault[/red]" if one.kind == "fault" else "[yellow]note[/yellow] "
         names = f": {listed(one.names)}" if one.names else ""
         console.print(f"{mark} {escape(one.what + names)}", highlight=False)
     if not any(True for _ in found.findings()):
         console.print("Nothing to find fault with.")
+
+
+def _volumes(found: DatasetCheck) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from napari_coseg.datasets.checking import content_text, spacing_text
+    from napari_coseg.imaging.volume_grid import sides
+
+    table = Table(title="Volumes", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("volume", "voxels", "spacing", "axes", "labels"):
+        table.add_column(heading, overflow="fold")
+    for one in found.volumes[:_VOLUMES]:
+        axes = one.grid.orientation if one.grid else ""
+        facts = (one.name, sides(one.shape), spacing_text(one), axes, content_text(one))
+        table.add_row(*map(escape, facts))
+    return table
 
 
 def _counts(title: str, unit: str, counted: Mapping[str, tuple[int, int]]) -> Table:
