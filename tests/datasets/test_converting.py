@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_coseg.datasets.converting import Conversion, convert, settings_of
+from napari_coseg.datasets.converting import WRITERS, Conversion, convert, settings_of
 from napari_coseg.datasets.labelled import OpenOptions
 from napari_coseg.datasets.opening import open_dataset
-from napari_coseg.datasets.writers import WRITERS
 from napari_coseg.types import CosegError
 
 ABOUT = """

@@ -63,6 +63,13 @@ def test_every_config_passes_the_checker_under_its_own_name(path: Path) -> None:
         assert one.path.parent.resolve() == (FOLDER / "../../data").resolve()
 
 
+@pytest.mark.parametrize("data", ["puma", "crag", "glas", "toothfairy2"])
+def test_nothing_is_varied_where_the_paper_names_nothing(data: str) -> None:
+    varied = coseg(f"coseg-{data}").augment.model_dump()
+    assert varied.pop("region_scale") == varied.pop("instance_scale") == (1, 1)
+    assert not any(varied.values())
+
+
 def test_there_is_one_for_each_experiment() -> None:
     names = {path.stem for path in FOLDER.glob("*.toml")}
     sets = {f"coseg-{data}" for data in ("puma", "crag", "glas", "toothfairy2")}

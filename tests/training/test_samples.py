@@ -83,6 +83,46 @@ def test_image_and_labels_stay_in_register(tmp_path: Path, raw_config: dict[str,
     assert seen > 3
 
 
+@pytest.mark.parametrize(
+    ("quarter_turns", "flip", "seen"),
+    [
+        (False, False, {(1, 0, 0, 1)}),
+        (False, True, {(1, 0, 0, 1), (-1, 0, 0, 1)}),
+        (True, False, {(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)}),
+    ],
+)
+def test_turns_and_flips_can_be_left_out(
+    tmp_path: Path,
+    raw_config: dict[str, Any],
+    quarter_turns: bool,
+    flip: bool,
+    seen: set[tuple[int, ...]],
+) -> None:
+    """Red grows to the right of the image and green downwards."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "instances").mkdir()
+    picture = np.zeros((240, 240, 3), np.uint8)
+    picture[..., 0], picture[..., 1] = np.arange(240), np.arange(240)[:, None]
+    Image.fromarray(picture).save(tmp_path / "images" / "a.png")
+    labels = np.zeros((240, 240), np.uint16)
+    labels[110:130, 110:130] = 1
+    Image.fromarray(labels).save(tmp_path / "instances" / "a.png")
+    (tmp_path / "dataset.toml").write_text("mpp = 0.5\n")
+    raw_config["data"] = [{"path": tmp_path}]
+    settings = PLAIN.model_copy(
+        update={"rotate": False, "quarter_turns": quarter_turns, "flip": flip}
+    )
+    drawn = samples(check_config(raw_config), settings, count=30)
+    found = set()
+    for index in range(30):
+        image = drawn[index]["image"].numpy().astype(int)
+        middle = len(image) // 2
+        right = image[middle, middle + 4] - image[middle, middle - 4]
+        down = image[middle + 4, middle] - image[middle - 4, middle]
+        found.add(tuple(np.sign([right[0], down[0], right[1], down[1]]).tolist()))
+    assert found == seen
+
+
 def test_missing_labels_are_unknown_not_background(
     tmp_path: Path, raw_config: dict[str, Any]
 ) -> None:

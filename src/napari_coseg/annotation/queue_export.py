@@ -25,11 +25,11 @@ from napari_coseg.annotation.queue_images import CaseImage, read_case
 from napari_coseg.annotation.queue_objects import objects_of
 from napari_coseg.annotation.stored_labels import StoredLabels
 from napari_coseg.datasets.nnunet import CHANNEL, nnunet_description
+from napari_coseg.datasets.nnunet_layout import FOLDERS, is_hounsfield, semantic_labels
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.imaging.labels import write_label_tiff
 from napari_coseg.imaging.tables import write_objects
 from napari_coseg.imaging.volume_writing import write_labels, write_volume
-from napari_coseg.imaging.windows import HOUNSFIELD
 from napari_coseg.types import IGNORE, CosegError
 
 Layout = Literal["folder", "nnunet"]
@@ -43,17 +43,8 @@ _FOLDERS = {
         "classes": "classes",
         "objects": "objects",
     },
-    "nnunet": {
-        "images": "imagesTr",
-        "regions": "regionsTr",
-        "instances": "instancesTr",
-        "classes": "classesTr",
-        "objects": "objectsTr",
-        "labels": "labelsTr",
-    },
+    "nnunet": {**FOLDERS, "objects": "objectsTr"},
 }
-#: Grey values below which a volume without a unit is taken for one in HU: they are air there.
-_AIR = -500
 
 
 @dataclass(frozen=True)
@@ -134,9 +125,9 @@ def export_cases(
         parts, objects, kinds = _parts(case, plan, image)
         if layout == "nnunet":
             counts = len(plan.regions.colours), len(plan.kinds.colours)
-            parts["labels"], marked = _semantic(parts, *counts)
+            parts["labels"], marked = semantic_labels(parts, *counts)
             ignored |= marked
-            in_hu &= _is_hounsfield(image)
+            in_hu &= is_hounsfield(image.pixels, image.unit)
         _write(folder, _FOLDERS[layout], layout, case.name, image, parts)
         if objects is not None and kinds is not None:
             size = mpp if image.mpp is None else image.mpp
@@ -192,26 +183,6 @@ def _parts(
             classes[label] = 1 if only and own == IGNORE else own
         parts["classes"] = classes[objects.labels]
     return parts, objects, classes
-
-
-def _is_hounsfield(image: CaseImage) -> bool:
-    """Whether grey values mean the same in all volumes, as far as one can see."""
-    return image.unit == HOUNSFIELD or bool(image.pixels.min() < _AIR)
-
-
-def _semantic(parts: dict[str, Array], regions: int, kinds: int) -> tuple[Array, bool]:
-    """Return nnU-Net's labels, and whether some pixels are to be ignored."""
-    ignored = regions + kinds + 1
-    first = parts["regions"] if "regions" in parts else np.zeros_like(parts["classes"])
-    labels = first.astype(np.uint16)
-    labels[first == IGNORE] = ignored
-    if "classes" in parts:
-        classes = parts["classes"]
-        inside = parts["instances"] > 0
-        labels[inside] = classes[inside].astype(np.uint16) + regions
-        labels[inside & (classes == IGNORE)] = ignored
-    marked = bool((labels == ignored).any())
-    return (labels.astype(np.uint8) if ignored < 256 else labels), marked
 
 
 def _write(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from napari_coseg.datasets.checking import DatasetCheck
 
+#: Volumes that are printed; all of them are in check.html and check.json.
+_VOLUMES = 20
+
 app = typer.Typer(no_args_is_help=True, help="Look through data sets, and convert them.")
 
 Root = Annotated[Path, typer.Argument(help="Folder or file of a data set, of any known format.")]
@@ -99,6 +102,7 @@ class Layout(StrEnum):
     """A layout that data sets are written in."""
 
     folder = "folder"
+    nnunet = "nnunet"
     coco = "coco"
     geojson = "geojson"
 
@@ -116,7 +120,10 @@ def convert(
     out: Annotated[Path, typer.Argument(help="Folder of the new data set.")],
     to: Annotated[
         Layout,
-        typer.Option(help="Our own layout, COCO instances, or QuPath's GeoJSON beside the images."),
+        typer.Option(
+            help="Our own layout, nnU-Net's raw data set, COCO instances, or QuPath's GeoJSON "
+            "beside the images. Volumes go into the first two."
+        ),
     ] = Layout.folder,
     format: FormatKey = None,
     mpp: Mpp = None,
@@ -148,7 +155,7 @@ def convert(
         transient=True,
         disable=not errors.is_terminal,
     ) as bar:
-        task = bar.add_task("", total=len(dataset.items))
+        task = bar.add_task("", total=None)
         found = run(
             dataset,
             out,
@@ -157,8 +164,9 @@ def convert(
             skip_faults=faults is Faults.skip,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+    what = "volumes" if dataset.items[0].plane is not None else "items"
     before = f", {found.skipped} were there" if found.skipped else ""
-    typer.echo(f"{found.written} items written{before}. The data set is {out}.")
+    typer.echo(f"{found.written} {what} written{before}. The data set is {out}.")
     for fault in found.faults:
         errors.print(f"Left out {fault.name}: {fault.sentence}", soft_wrap=True, markup=False)
     if found.faults:
@@ -180,10 +188,13 @@ def _print(found: DatasetCheck) -> None:
     size = f"{dataset.mpp:g} µm per pixel" if dataset.mpp > 0 else "pixel size unknown"
     if dataset.spacing is not None:
         size = " x ".join(f"{mm:g}" for mm in dataset.spacing) + " mm"
+    items = f"{len(found.facts)} items"
+    if found.volumes:
+        items = f"{len(found.volumes)} volumes of {len(found.facts)} planes,"
     whose = len({facts.item.group for facts in found.facts})
     console.print(
         f"[bold]{escape(dataset.name)}[/bold] ({dataset.format.title}), {escape(dataset.license)}, "
-        f"{size}\n{len(found.facts)} items of {whose} patients, slides or single images"
+        f"{size}\n{items} of {whose} patients, slides or single images"
     )
     sizes = [f"{r} x {c} ({n})" for (r, c), n in found.sizes().items()]
     console.print(f"Sizes: {listed(sizes)}")
@@ -193,12 +204,34 @@ def _print(found: DatasetCheck) -> None:
     ):
         if counted:
             console.print(_counts(title, unit, counted))
+    if found.volumes:
+        console.print(_volumes(found))
+        if len(found.volumes) > _VOLUMES:
+            console.print(f"and {len(found.volumes) - _VOLUMES} volumes more: --out, or --json.")
     for one in found.findings():
         mark = "[red]fault[/red]" if one.kind == "fault" else "[yellow]note[/yellow] "
         names = f": {listed(one.names)}" if one.names else ""
         console.print(f"{mark} {escape(one.what + names)}", highlight=False)
     if not any(True for _ in found.findings()):
         console.print("Nothing to find fault with.")
+
+
+def _volumes(found: DatasetCheck) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from napari_coseg.datasets.checking import content_text, spacing_text
+    from napari_coseg.imaging.volume_grid import sides
+
+    table = Table(title="Volumes", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("volume", "voxels", "spacing", "axes", "labels"):
+        table.add_column(heading, overflow="fold")
+    for one in found.volumes[:_VOLUMES]:
+        axes = one.grid.orientation if one.grid else ""
+        facts = (one.name, sides(one.shape), spacing_text(one), axes, content_text(one))
+        table.add_row(*map(escape, facts))
+    return table
 
 
 def _counts(title: str, unit: str, counted: Mapping[str, tuple[int, int]]) -> Table:

@@ -15,9 +15,10 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from napari_coseg.datasets.checking import DatasetCheck, listed
+from napari_coseg.datasets.checking import DatasetCheck, content_text, listed, spacing_text
 from napari_coseg.datasets.labelled import Item, LabelledDataset, LabelledImage
 from napari_coseg.imaging.overlay import overlay
+from napari_coseg.imaging.volume_grid import sides
 from napari_coseg.types import IGNORE, ClassTable
 
 #: Longest side of a picture in pixels, and how many there are at most.
@@ -81,6 +82,7 @@ class CheckPage:
             f"<style>{_STYLE}</style></head><body><h1>{title}</h1><p>{'; '.join(about)}</p>"
             + _table("Regions", "pixels", check.regions(), dataset.region_classes)
             + _table("Objects", "objects", check.objects(), dataset.instance_classes)
+            + _volumes(check)
             + (f"<h2>What was found</h2><table>{findings}</table>" if findings else "")
             + f'<h2>Labels</h2><div class="sheet">{"".join(self._figures)}</div></body></html>\n'
         )
@@ -132,6 +134,20 @@ def _jpeg(picture: npt.NDArray[np.uint8]) -> bytes:
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "JPEG", quality=82)
     return out.getvalue()
+
+
+def _volumes(check: DatasetCheck) -> str:
+    """Write a row a volume; nothing where there are none."""
+    if not check.volumes:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(one.name)}</td><td>{sides(one.shape)}</td><td>{spacing_text(one)}</td>"
+        f"<td>{one.grid.orientation if one.grid else ''}</td>"
+        f"<td>{escape(content_text(one))}</td></tr>"
+        for one in check.volumes
+    )
+    heads = "<th>volume</th><th>voxels</th><th>spacing</th><th>axes</th><th>labels</th>"
+    return f"<h2>Volumes</h2><table><tr>{heads}</tr>{rows}</table>"
 
 
 def _table(title: str, unit: str, counted: Mapping[str, tuple[int, int]], table: ClassTable) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 from napari_coseg.datasets.fingerprints import equal_pairs, near_pairs
 from napari_coseg.datasets.item_facts import TINY, ItemFacts
 from napari_coseg.datasets.labelled import Item, ItemFault, LabelledDataset, LabelledImage
+from napari_coseg.datasets.volume_facts import VolumeCount, VolumeFacts
+from napari_coseg.datasets.volume_planes import forget_volumes
 from napari_coseg.types import IGNORE, CosegError
 
 #: Called with what was read of an item.
@@ -48,12 +50,15 @@ class DatasetCheck:
     dataset : LabelledDataset
     facts : list of ItemFacts
         Of the items that could be read.
+    volumes : list of VolumeFacts
+        Volumes that could be read, of which `facts` has the planes.
     faults : list of ItemFault
         What could not be used, by name.
     """
 
     dataset: LabelledDataset
     facts: list[ItemFacts] = field(default_factory=list)
+    volumes: list[VolumeFacts] = field(default_factory=list)
     faults: list[ItemFault] = field(default_factory=list)
 
     def regions(self) -> dict[str, tuple[int, int]]:
@@ -95,6 +100,7 @@ class DatasetCheck:
         yield from (Finding("fault", one.sentence, (one.name,)) for one in self.faults)
         yield from self._across_parts()
         yield from self._of_items()
+        yield from self._of_volumes()
         yield from self._of_classes()
         yield from (
             Finding("note", f"Unconfirmed: {one}") for one in self.dataset.format.unconfirmed
@@ -132,18 +138,54 @@ class DatasetCheck:
         plane = any(facts.item.plane is not None for facts in self.facts)
         if not plane:
             yield from self._named("note", "items have labels with nothing drawn in them", "empty")
-        yield from self._named("fault", "pictures are of one colour", "uniform")
+            yield from self._named("fault", "pictures are of one colour", "uniform")
         unlabelled = tuple(facts.item.name for facts in self.facts if not facts.kinds)
         if unlabelled and not plane:
             yield Finding("note", f"{len(unlabelled)} items have no labels", unlabelled)
-        yield from self._named("note", f"objects have fewer than {TINY} pixels", "tiny")
         if not plane:
+            yield from self._named("note", f"objects have fewer than {TINY} pixels", "tiny")
             yield from self._named("note", "objects are several pieces", "parted")
             yield from self._named("note", "ids are left out between others", "gaps")
         yield from self._named("note", "pixels are claimed by several objects", "overlap")
         unknown = tuple(facts.item.name for facts in self.facts if not facts.mpp > 0)
         if unknown:
             yield Finding("note", f"the pixel size of {len(unknown)} items is not known", unknown)
+
+    def _of_volumes(self) -> Iterator[Finding]:
+        """Yield what is odd about whole volumes."""
+        for kind, what, names in (
+            ("fault", "volumes are of one grey value", [v.name for v in self.volumes if v.uniform]),
+            (
+                "note",
+                "volumes have labels with nothing drawn in them",
+                [v.name for v in self.volumes if v.empty],
+            ),
+            ("note", "volumes have no labels", [v.name for v in self.volumes if not v.labelled]),
+            (
+                "note",
+                "volumes do not say where they lie and how large a voxel is",
+                [v.name for v in self.volumes if v.grid is None],
+            ),
+            (
+                "note",
+                "objects are several pieces",
+                [f"{n} of {v.name}" for v in self.volumes for n in v.parted],
+            ),
+            (
+                "note",
+                f"objects have fewer than {TINY} voxels",
+                [f"{n} of {v.name}" for v in self.volumes for n in v.tiny],
+            ),
+        ):
+            if names:
+                yield Finding(kind, f"{len(names)} {what}", tuple(names))
+        for what, many in (
+            ("orientations", Counter(v.grid.orientation for v in self.volumes if v.grid)),
+            ("sizes of voxels", Counter(spacing_text(v) for v in self.volumes if v.grid)),
+        ):
+            if len(many) > 1:
+                names = [f"{name} ({count})" for name, count in many.most_common()]
+                yield Finding("note", f"volumes have {len(many)} {what}", tuple(names))
 
     def _named(self, kind: str, what: str, attribute: str) -> Iterator[Finding]:
         """Yield one finding for all items in which something is there."""
@@ -174,6 +216,7 @@ class DatasetCheck:
             "parts": dict(Counter(facts.item.part or "none" for facts in self.facts)),
             "groups": len({facts.item.group for facts in self.facts}),
             "sizes": {f"{r} x {c}": n for (r, c), n in self.sizes().items()},
+            "volumes": [one.as_json() for one in self.volumes],
             "regions": {n: {"pixels": p, "items": i} for n, (p, i) in self.regions().items()},
             "objects": {n: {"count": c, "items": i} for n, (c, i) in self.objects().items()},
             "findings": [
@@ -210,15 +253,52 @@ def check_dataset(
         Called with the items done and all items.
     """
     found = DatasetCheck(dataset, faults=list(dataset.faults))
-    for number, item in enumerate(dataset.items, 1):
-        try:
-            read = dataset.read(item)
-        except CosegError as error:
-            found.faults.append(ItemFault(item.name, str(error)))
-        else:
-            found.facts.append(ItemFacts.of(item, read))
-            if seen is not None:
-                seen(item, read)
+    broken: set[Path] = set()
+    count: VolumeCount | None = None
+    items = dataset.items
+    for number, item in enumerate(items, 1):
+        if item.image not in broken:
+            try:
+                read = dataset.read(item)
+                if item.plane is not None:
+                    count = count or VolumeCount(dataset, item)
+                    count.add(read)
+            except CosegError as error:
+                found.faults.append(ItemFault(item.name, str(error)))
+                if item.plane is not None:
+                    # One sentence a volume, and not one a plane.
+                    broken.add(item.image)
+            else:
+                found.facts.append(ItemFacts.of(item, read))
+                if seen is not None:
+                    seen(item, read)
+        last = number == len(items) or items[number].image != item.image
+        if item.plane is not None and last:
+            if count is not None and item.image not in broken:
+                found.volumes.append(count.facts())
+            count = None
+            forget_volumes()
         if progress is not None:
-            progress(number, len(dataset.items))
+            progress(number, len(items))
     return found
+
+
+def spacing_text(volume: VolumeFacts) -> str:
+    """Write how large a volume's voxels are."""
+    if volume.grid is None:
+        return "not known"
+    return " x ".join(f"{mm:.4g}" for mm in volume.grid.spacing) + " mm"
+
+
+def content_text(volume: VolumeFacts) -> str:
+    """Write what a volume holds: mm³ of each class, objects, and pieces where they are others."""
+    found = []
+    for name, one in (*volume.regions.items(), *volume.objects.items()):
+        size = f"{one.voxels:,} voxels" if one.mm3 is None else f"{one.mm3:,.4g} mm³"
+        if one.mm3 is not None and one.mm3 >= 1000:
+            size = f"{one.mm3:,.0f} mm³"
+        more = [] if one.objects is None else [f"{one.objects:,} objects"]
+        if one.pieces > (one.objects or 1):
+            more.append(f"{one.pieces:,} pieces")
+        found.append(f"{name} {size}{' in ' + ', '.join(more) if more else ''}")
+    return "; ".join(found) or "no labels"

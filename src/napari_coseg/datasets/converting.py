@@ -13,14 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_coseg.datasets.labelled import ItemFault, LabelledDataset, OpenOptions
-from napari_coseg.datasets.writers import WRITERS
+from napari_coseg.datasets.labelled import Item, ItemFault, LabelledDataset, OpenOptions
+from napari_coseg.datasets.nnunet_writer import NnunetWriter
+from napari_coseg.datasets.whole_volumes import read_labels_of, volumes_of
+from napari_coseg.datasets.writers import CocoWriter, DatasetWriter, FolderWriter, GeoJsonWriter
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.types import CosegError
 
 #: Where a run keeps what it has done.
 RECORDS = ".convert"
 _SETTINGS = "settings.json"
+#: Every layout, by its name on the command line.
+WRITERS: dict[str, type[DatasetWriter]] = {
+    writer.key: writer for writer in (FolderWriter, NnunetWriter, CocoWriter, GeoJsonWriter)
+}
 
 
 @dataclass
@@ -30,7 +36,7 @@ class Conversion:
     Attributes
     ----------
     written, skipped : int
-        Items written now, and by a run before.
+        Pictures or volumes written now, and by a run before.
     faults : list of ItemFault
         What was left out, by name.
     """
@@ -76,13 +82,13 @@ def convert(
     out : Path
         Folder of the new set: a new or empty one, or that of a run with the same settings.
     layout : str
-        One of `napari_coseg.datasets.writers.WRITERS`.
+        One of `WRITERS`.
     settings : mapping
         As `settings_of` returns them.
     skip_faults : bool
         Leave out what cannot be used, instead of stopping at it.
     progress : callable, optional
-        Called with the items done and all items.
+        Called with the pictures or volumes done, and how many there are.
 
     Raises
     ------
@@ -90,10 +96,16 @@ def convert(
         If the layout cannot hold the set, the folder holds something else, or something cannot be
         used and is not to be left out. What was written until then stays, for the next run.
     """
-    if dataset.items and dataset.items[0].plane is not None:
+    volumes = volumes_of(dataset.items)
+    pictures = [item for item in dataset.items if item.plane is None]
+    if volumes and pictures:
         raise CosegError(
-            f"{dataset.root} holds volumes, and pictures are converted: the volumes themselves can "
-            "be copied into a folder data set (docs/formats.md)."
+            f"{dataset.root} holds volumes and pictures: put them into two data sets first."
+        )
+    if volumes and not WRITERS[layout].volumes:
+        can = " or ".join(writer.key for writer in WRITERS.values() if writer.volumes)
+        raise CosegError(
+            f"{dataset.root} holds volumes, which {layout} cannot hold: choose --to {can}."
         )
     found = Conversion(faults=list(dataset.faults))
     if found.faults and not skip_faults:
@@ -101,14 +113,18 @@ def convert(
     writer = WRITERS[layout](out, dataset)
     records = _begin(out, settings)
     known: dict[str, Mapping[str, Any]] = {}
-    for number, item in enumerate(dataset.items, 1):
+    cases: list[tuple[Item, list[Item]]] = volumes or [(item, []) for item in pictures]
+    for number, (item, planes) in enumerate(cases, 1):
         record = records / f"{item.name}.json"
         if record.is_file():
             known[item.name] = json.loads(record.read_text(encoding="utf-8"))
             found.skipped += 1
         else:
             try:
-                known[item.name] = writer.write(item, dataset.read(item))
+                if planes:
+                    known[item.name] = writer.write_volume(item, read_labels_of(dataset, planes))
+                else:
+                    known[item.name] = writer.write(item, dataset.read(item))
             except CosegError as error:
                 fault = ItemFault(item.name, str(error))
                 if not skip_faults:
@@ -119,8 +135,8 @@ def convert(
                 _write(record, known[item.name])
                 found.written += 1
         if progress is not None:
-            progress(number, len(dataset.items))
-    writer.finish([item for item in dataset.items if item.name in known], known)
+            progress(number, len(cases))
+    writer.finish([item for item, _ in cases if item.name in known], known)
     return found
 
 

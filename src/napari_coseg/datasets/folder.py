@@ -253,14 +253,18 @@ def _find_items(
     root: Path, group: object, parts: Mapping[str, str], of_nnunet: bool
 ) -> tuple[tuple[Item, ...], tuple[ItemFault, ...]]:
     folder = root / ("imagesTr" if of_nnunet else "images")
-    images = sorted(path for path in folder.glob("*") if _named(path, IMAGE_SUFFIXES) is not None)
+    images = sorted(
+        path
+        for path in _files(folder, of_nnunet and nnunet.is_own(root))
+        if _named(path, IMAGE_SUFFIXES) is not None
+    )
     if not images:
         known = ", ".join(IMAGE_SUFFIXES + VOLUME_SUFFIXES)
         raise CosegError(f"{folder} holds no image ({known}).")
     kinds = nnunet.label_folders(root) if of_nnunet else {kind: kind for kind in LABEL_KINDS}
     labels: dict[str, dict[str, Path]] = {kind: {} for kind in kinds}
     for kind, where in kinds.items():
-        for path in sorted((root / where).glob("*")):
+        for path in _files(root / where, of_nnunet and nnunet.is_own(root)):
             name = _named(path, LABEL_SUFFIXES)
             if name is not None:
                 labels[kind][name] = path
@@ -295,6 +299,13 @@ def _find_items(
         if name not in names
     ]
     return tuple(items), tuple(lone)
+
+
+def _files(folder: Path, both: bool) -> list[Path]:
+    """Files of a folder, and of nnU-Net's test part beside it."""
+    others = folder.parent / f"{folder.name.removesuffix('Tr')}Ts"
+    found = [*folder.glob("*"), *(others.glob("*") if both else ())]
+    return sorted(found, key=lambda path: path.name)
 
 
 def _group_of(name: str, group: object, root: Path) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_coseg.datasets.labelled import LABEL_KINDS
+from napari_coseg.datasets.nnunet_layout import FOLDERS
 from napari_coseg.imaging.volume_headers import is_volume
 from napari_coseg.imaging.volumes import read_grid
 from napari_coseg.types import CosegError
@@ -75,8 +77,8 @@ def spacing_of_files(root: Path) -> bool:
 def label_folders(root: Path) -> Mapping[str, str]:
     """Return the folder of each kind of labels."""
     if is_own(root):
-        return {"regions": "regionsTr", "instances": "instancesTr", "classes": "classesTr"}
-    return {"regions": "labelsTr"}
+        return {kind: FOLDERS[kind] for kind in LABEL_KINDS}
+    return {"regions": FOLDERS["labels"]}
 
 
 def ignored_id(root: Path) -> int | None:

@@ -104,6 +104,12 @@ def read_label_plane(path: Path, plane: int, image: Path) -> npt.NDArray[Any]:
     return as_ids(path, volume[plane])
 
 
+def forget_volumes() -> None:
+    """Give back the disk of all unpacked volumes, for who reads each of many only once."""
+    with _reading:
+        _read.cache_clear()
+
+
 def _volume(path: Path) -> _Read:
     # Threads that look at planes of one volume shall not each read all of it.
     with _reading:

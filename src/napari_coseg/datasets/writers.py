@@ -14,10 +14,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from napari_coseg.datasets.labelled import PARTS, Item, LabelledDataset, LabelledImage
+from napari_coseg.datasets.volume_files import copy_volume, written_ending
+from napari_coseg.datasets.whole_volumes import LabelVolume
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.imaging.geojson import write_geojson
 from napari_coseg.imaging.labels import write_label_tiff
 from napari_coseg.imaging.objects import object_table
+from napari_coseg.imaging.volume_writing import write_labels
 from napari_coseg.metrics.panoptic import majority_classes
 from napari_coseg.types import IGNORE, CosegError
 
@@ -25,6 +28,8 @@ from napari_coseg.types import IGNORE, CosegError
 MAPPING = "mapping.toml"
 # Largest id that a PNG of 16 bit holds.
 _PNG_MOST = 65535
+# Sizes that differ by less than this part are the same.
+_SAME = 0.01
 
 Labels = npt.NDArray[np.integer[Any]]
 
@@ -46,6 +51,8 @@ class DatasetWriter(ABC):
     """
 
     key: ClassVar[str]
+    #: Whether volumes can be written.
+    volumes: ClassVar[bool] = False
 
     def __init__(self, folder: Path, dataset: LabelledDataset) -> None:
         self.folder = folder
@@ -61,6 +68,19 @@ class DatasetWriter(ABC):
             If the layout cannot hold it, or a file cannot be written.
         """
 
+    def write_volume(self, volume: Item, read: LabelVolume) -> Mapping[str, Any]:
+        """Write a volume's files, where the layout has volumes; as `write`.
+
+        Parameters
+        ----------
+        volume : Item
+            Without a plane.
+        read : LabelVolume
+        """
+        raise CosegError(
+            f"{volume.name} is a volume, which {self.key} cannot hold: convert to folder or nnunet."
+        )
+
     @abstractmethod
     def finish(self, items: Sequence[Item], known: Mapping[str, Mapping[str, Any]]) -> None:
         """Write what stands for the whole set.
@@ -75,7 +95,7 @@ class DatasetWriter(ABC):
 
     def _picture(self, name: str, read: LabelledImage) -> Path:
         path = self.folder / "images" / f"{name}.png"
-        _save(path, read.image)
+        save_picture(path, read.image)
         return path
 
 
@@ -83,22 +103,15 @@ class FolderWriter(DatasetWriter):
     """The project's own layout: PNG, ``dataset.toml``."""
 
     key = "folder"
+    volumes = True
 
     def __init__(self, folder: Path, dataset: LabelledDataset) -> None:
         super().__init__(folder, dataset)
-        if not dataset.mpp > 0:
-            raise CosegError(
-                f"Nobody knows how large a pixel of {dataset.name} is, and dataset.toml must say "
-                "it: add --mpp."
-            )
+        check_size(dataset, "dataset.toml")
 
     def write(self, item: Item, read: LabelledImage) -> Mapping[str, Any]:
         """Write image and labels; see `DatasetWriter.write`."""
-        if abs(read.mpp - self.dataset.mpp) > 0.01 * self.dataset.mpp:
-            raise CosegError(
-                f"{item.name} has {read.mpp:g} µm per pixel and the set {self.dataset.mpp:g}: a "
-                "folder data set has one pixel size."
-            )
+        check_size(self.dataset, "dataset.toml", item.name, read.mpp)
         self._picture(item.name, read)
         for kind in ("regions", "region_instances", "instances", "classes"):
             labels = getattr(read, kind)
@@ -106,9 +119,27 @@ class FolderWriter(DatasetWriter):
                 write_label_picture(self.folder / kind / f"{item.name}.png", labels)
         return {}
 
+    def write_volume(self, volume: Item, read: LabelVolume) -> Mapping[str, Any]:
+        """Write a volume and its labels; see `DatasetWriter.write_volume`."""
+        wanted = self.dataset.spacing or read.grid.spacing
+        pairs = zip(read.grid.spacing, wanted, strict=True)
+        if any(abs(own - mm) > _SAME * mm for own, mm in pairs):
+            own, set_own = (" x ".join(f"{mm:g}" for mm in s) for s in (read.grid.spacing, wanted))
+            raise CosegError(
+                f"{volume.name} has voxels of {own} mm and the set {set_own} mm: a folder data set "
+                "has one size of voxels; convert to nnunet, where each volume has its own."
+            )
+        ending = written_ending(volume.image)
+        for kind, labels in read.labels.items():
+            path = self.folder / kind / f"{volume.name}{ending}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_labels(path, labels, read.grid)
+        copy_volume(volume.image, self.folder / "images" / f"{volume.name}{ending}")
+        return {}
+
     def finish(self, items: Sequence[Item], known: Mapping[str, Mapping[str, Any]]) -> None:
         """Write ``dataset.toml``."""
-        _text(self.folder / "dataset.toml", description(self.dataset, items))
+        save_text(self.folder / "dataset.toml", description(self.dataset, items))
 
 
 class CocoWriter(DatasetWriter):
@@ -170,8 +201,8 @@ class CocoWriter(DatasetWriter):
             }
             name = {None: "all", "validation": "val"}.get(part, part)
             path = self.folder / "annotations" / f"instances_{name}.json"
-            _text(path, json.dumps(about, ensure_ascii=False) + "\n")
-        _text(self.folder / MAPPING, _mapping_text(self._instances, self._regions))
+            save_text(path, json.dumps(about, ensure_ascii=False) + "\n")
+        save_text(self.folder / MAPPING, _mapping_text(self._instances, self._regions))
 
 
 class GeoJsonWriter(DatasetWriter):
@@ -187,7 +218,7 @@ class GeoJsonWriter(DatasetWriter):
                 f"{item.name} has pixels to ignore, which outlines of QuPath cannot say: convert "
                 "to a folder data set or COCO."
             )
-        _save(self.folder / f"{item.name}.png", read.image)
+        save_picture(self.folder / f"{item.name}.png", read.image)
         instances = read.instances
         if instances is None:
             instances = np.zeros(read.image.shape[:2], np.int32)
@@ -209,13 +240,29 @@ class GeoJsonWriter(DatasetWriter):
         """Write ``mapping.toml``: outlines do not say which classes are areas."""
         tables = (self.dataset.instance_classes, self.dataset.region_classes)
         names = [[info.name for info in table] for table in tables]
-        _text(self.folder / MAPPING, _mapping_text(*names))
+        save_text(self.folder / MAPPING, _mapping_text(*names))
 
 
-#: Every layout, by its name on the command line.
-WRITERS: dict[str, type[DatasetWriter]] = {
-    writer.key: writer for writer in (FolderWriter, CocoWriter, GeoJsonWriter)
-}
+def check_size(
+    dataset: LabelledDataset, where: str, name: str | None = None, mpp: float | None = None
+) -> None:
+    """See that a set has a pixel size, and that an item of it has the same.
+
+    Raises
+    ------
+    CosegError
+        If not.
+    """
+    if not dataset.mpp > 0:
+        raise CosegError(
+            f"Nobody knows how large a pixel of {dataset.name} is, and {where} must say it: add "
+            "--mpp."
+        )
+    if mpp is not None and abs(mpp - dataset.mpp) > _SAME * dataset.mpp:
+        raise CosegError(
+            f"{name} has {mpp:g} µm per pixel and the set {dataset.mpp:g}: {where} has one pixel "
+            "size."
+        )
 
 
 def write_label_picture(path: Path, labels: Labels) -> None:
@@ -232,34 +279,45 @@ def write_label_picture(path: Path, labels: Labels) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_label_tiff(path.with_suffix(".tif"), labels.astype(np.int32))
         return
-    _save(path, labels.astype(np.uint8 if labels.dtype == np.uint8 else np.uint16))
+    save_picture(path, labels.astype(np.uint8 if labels.dtype == np.uint8 else np.uint16))
 
 
-def description(dataset: LabelledDataset, items: Sequence[Item]) -> str:
-    """Return the text of ``dataset.toml``. JSON's strings, numbers and lists are TOML's too."""
+def described(
+    dataset: LabelledDataset, items: Sequence[Item]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return what a description of ours says of a set: plain values, and tables."""
     tables = (dataset.region_classes, dataset.instance_classes)
     plain: dict[str, Any] = {
         "name": dataset.name,
-        "mpp": dataset.mpp,
         "license": dataset.license,
         "region_classes": [info.name for info in tables[0]],
         "instance_classes": [info.name for info in tables[1]],
     }
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in plain.items()]
-    colours = {info.name: list(info.colour) for table in tables for info in table}
-    groups = {item.name: item.group for item in items if item.group != item.name}
+    if dataset.spacing is not None:
+        plain["spacing"] = list(dataset.spacing)
+    else:
+        plain["mpp"] = dataset.mpp
+    if dataset.window is not None:
+        plain["window"] = list(dataset.window)
     parts = {part: [item.name for item in items if item.part == part] for part in PARTS}
-    for heading, table in (
-        ("colours", colours),
-        ("group", groups),
-        ("parts", {part: names for part, names in parts.items() if names}),
-    ):
-        if table:
-            lines += ["", f"[{heading}]"]
-            lines += [
-                f"{_quoted(key)} = {json.dumps(value, ensure_ascii=False)}"
-                for key, value in table.items()
-            ]
+    found: dict[str, dict[str, Any]] = {
+        "colours": {info.name: list(info.colour) for table in tables for info in table},
+        "group": {item.name: item.group for item in items if item.group != item.name},
+        "parts": {part: names for part, names in parts.items() if names},
+    }
+    return plain, {heading: table for heading, table in found.items() if table}
+
+
+def description(dataset: LabelledDataset, items: Sequence[Item]) -> str:
+    """Return the text of ``dataset.toml``. JSON's strings, numbers and lists are TOML's too."""
+    plain, tables = described(dataset, items)
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in plain.items()]
+    for heading, table in tables.items():
+        lines += ["", f"[{heading}]"]
+        lines += [
+            f"{_quoted(key)} = {json.dumps(value, ensure_ascii=False)}"
+            for key, value in table.items()
+        ]
     return "\n".join([*lines, ""])
 
 
@@ -314,13 +372,15 @@ def _annotation(
     }
 
 
-def _save(path: Path, pixels: npt.NDArray[Any]) -> None:
+def save_picture(path: Path, pixels: npt.NDArray[Any]) -> None:
+    """Write a PNG, and its folder where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as part:
         Image.fromarray(pixels).save(part)
 
 
-def _text(path: Path, text: str) -> None:
+def save_text(path: Path, text: str) -> None:
+    """Write a text file, and its folder where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -127,12 +127,16 @@ class AugmentSection(LookSection):
     region_scale, instance_scale : (float, float)
         Factor on the task's µm per pixel.
     rotate : bool
-        Any angle; quarter turns and flips are always drawn.
+        Any angle up to 45 degrees, before the quarter turns.
+    quarter_turns, flip : bool
+        Whether samples are turned by quarters, and mirrored.
     """
 
     region_scale: Range = (0.6, 1.4)
     instance_scale: Range = (0.8, 1.25)
     rotate: bool = True
+    quarter_turns: bool = True
+    flip: bool = True
 
 
 class LossSection(Section):

@@ -98,7 +98,10 @@ class SampleDataset(Dataset[dict[str, Tensor]]):
         factor = mpp / item.mpp
         centre = _pick_centre(item, tile * factor, rng)
         angle = rng.uniform(-math.pi / 4, math.pi / 4) if self.settings.rotate else 0.0
+        # Drawn in any case: a switch shall not change which samples a seed gives.
         quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
+        quarter = quarter if self.settings.quarter_turns else 0
+        mirror = mirror and self.settings.flip
         warp = Warp(centre, factor, angle + quarter * math.pi / 2, mirror)
 
         # Beside a picture the slide goes on white; beside a volume's plane is air.
