@@ -801,3 +801,22 @@ def test_what_was_kept_is_saved_as_a_file(
         assert table["area_px"].tolist() == [(labels(dock) == one).sum() for one in (1, 2)]
     else:
         assert len(json.loads(path.read_bytes())["features"]) == 2
+
+
+def test_everything_can_be_deleted_at_once(dock: PromptDock, viewer: Any, qtbot: Any) -> None:
+    # napari takes the selected layers one after the other: the image's end must not take the
+    # drawing away under its hands.
+    box(dock, qtbot, 10, 20, 30, 50)
+    dock.drawing.commit()
+    image, others = viewer.layers["tile"], [one for one in viewer.layers if one.name != "tile"]
+    for layer in (image, *others):
+        viewer.layers.remove(layer)
+    qtbot.waitUntil(lambda: not viewer.layers)
+    viewer.add_image(picture(60, 80), rgb=True, name="next")
+    qtbot.waitUntil(lambda: dock.desk.place.identity is not None)
+    dock.take("box")
+    box(dock, qtbot, 10, 20, 30, 50)
+    assert previewed(viewer) is not None
+    viewer.layers.remove("next")
+    # The pixels are those of before, so their objects are there; of the drawing nothing is left.
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["next objects"])

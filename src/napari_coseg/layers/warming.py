@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+from napari.utils.transforms import Affine
 
 _once = threading.Lock()
 
@@ -16,6 +17,9 @@ def warm_up() -> None:
     where that is installed: half a second to two, for which a window should not stand still.
     """
     if _once.acquire(blocking=False):
+        # Units of length are read with the first layer, and not for two threads at once: an image
+        # that a person opens meanwhile would find no unit "pixel". This reads them here (0.2 s).
+        Affine(ndim=2)
         threading.Thread(target=_first_layer, name="first labels", daemon=True).start()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -251,8 +252,12 @@ class PromptCanvas(QObject):
         layers, self._preview, self._shapes, self._points = self.layers, None, None, None
         self._drawn, self._clicks = None, []
         self._soon.stop()
-        for layer in layers:
-            self._viewer.layers.remove(layer)
+        if self._image in self._viewer.layers:
+            _take_away(self._viewer, layers)
+        else:
+            # The image goes, maybe with all layers that are selected: napari takes one after the
+            # other, and stumbles over those that somebody else took meanwhile.
+            QTimer.singleShot(0, partial(_take_away, self._viewer, layers))
 
     def _pan(self, layer: Any) -> Iterator[None]:
         """Move the view while Space is held."""
@@ -373,3 +378,9 @@ def _quiet(layer: Any) -> Iterator[None]:
 def _corners(box: Box) -> npt.NDArray[np.float64]:
     row0, column0, row1, column1 = (edge - 0.5 for edge in box)
     return np.array([[row0, column0], [row0, column1], [row1, column1], [row1, column0]])
+
+
+def _take_away(viewer: napari.viewer.Viewer, layers: Sequence[Any]) -> None:
+    for layer in layers:
+        if layer in viewer.layers:
+            viewer.layers.remove(layer)
