@@ -224,7 +224,9 @@ class _Reader:
             )
         planes = [_labels(source, item) for item in items]
         return {
-            kind: HeldLabels(items[0].labels[kind], np.stack([p[kind] for p in planes]), grid)
+            kind: HeldLabels(
+                items[0].labels.get(kind, image), np.stack([p[kind] for p in planes]), grid
+            )
             for kind in planes[0]
         }
 
@@ -235,6 +237,7 @@ def _labels(source: _Source, item: Item) -> dict[str, npt.NDArray[np.int32]]:
         "regions": None if read.regions is None else source.region_ids[read.regions],
         "region_instances": read.region_instances,
         "instances": read.instances,
+        "crowds": read.crowds,
         "classes": None if read.classes is None else source.instance_ids[read.classes],
     }
     return {

@@ -147,6 +147,7 @@ class DatasetCheck:
             yield from self._named("note", "objects are several pieces", "parted")
             yield from self._named("note", "ids are left out between others", "gaps")
         yield from self._named("note", "pixels are claimed by several objects", "overlap")
+        yield from self._named("note", "pixels are crowds, which nobody looks at", "crowd")
         unknown = tuple(facts.item.name for facts in self.facts if not facts.mpp > 0)
         if unknown:
             yield Finding("note", f"the pixel size of {len(unknown)} items is not known", unknown)

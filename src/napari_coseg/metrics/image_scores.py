@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_coseg.metrics.centroid import (
     RADIUS_PX,
@@ -208,6 +209,24 @@ def score_image(pair: ImagePair, settings: ScoreSettings) -> list[ClassScores]:
         If the shapes of the two sides differ, or labels are negative or no integers.
     """
     return _score_regions(pair, settings) + _score_instances(pair, settings)
+
+
+def without_crowds(prediction: IntArray, crowds: npt.NDArray[np.bool_]) -> IntArray:
+    """Leave out predicted objects of which more than half lies where objects were not told apart.
+
+    They can be neither right nor wrong; COCO's evaluation matches a detection with a crowd by the
+    same share, the intersection over the detection's own area.
+
+    Parameters
+    ----------
+    prediction : ndarray of int
+        Object ids from 0.
+    crowds : ndarray of bool
+        Of the same shape.
+    """
+    area = np.bincount(prediction.ravel())
+    inside = np.bincount(prediction[crowds], minlength=len(area))
+    return np.where((2 * inside > area)[prediction], 0, prediction)
 
 
 def _score_regions(pair: ImagePair, settings: ScoreSettings) -> list[ClassScores]:
