@@ -162,6 +162,20 @@ def test_volumes_are_stacked_from_their_planes(tmp_path):
     assert content["spacing"] is None
 
 
+@pytest.mark.parametrize("part", [(), ("--part", "all")])
+def test_intervals_are_over_patients(tmp_path, truth, part):
+    about = truth / "dataset.toml"
+    about.write_text(about.read_text() + '[group]\na = "anna"\nb = "anna"\n')
+    predict(tmp_path / "pred", NAMES, {4: 1, 900: 2}, regions=("other", "gland"))
+    out = tmp_path / "scores.csv"
+    result = call(evaluate, tmp_path / "pred", truth, *part, "--out", out)
+    table = pd.read_csv(out)
+    whose = dict(zip(table["image"], table["group"], strict=True))
+    assert (whose["a"], whose["b"], whose["c"]) == ("anna", "anna", "c")
+    groups = len(set(whose.values()))
+    assert f"over {groups} patients" in " ".join(result.output.split())
+
+
 def test_published_figures_beside_ours(tmp_path, truth):
     predict(tmp_path / "pred", NAMES, regions=("gland",))
     result = call(evaluate, tmp_path / "pred", truth, "--as", "coseg-table-1:glas")

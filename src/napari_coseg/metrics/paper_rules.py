@@ -173,6 +173,8 @@ def planes_of(pair: ImagePair) -> Iterator[ImagePair]:
     separate = replace(
         pair, truth_region_instances=None, prediction_region_instances=None, spacing=None
     )
+    # Planes of one volume are alike.
+    group = pair.name if pair.group is None else pair.group
     for number in range(shape[0]):
         flat: dict[str, Any] = {name: labels[number] for name, labels in arrays.items()}
-        yield replace(separate, name=f"{pair.name} plane {number}", **flat)
+        yield replace(separate, name=f"{pair.name} plane {number}", group=group, **flat)

@@ -106,6 +106,7 @@ def validate(
             evaluation.add(
                 ImagePair(
                     name=item.name,
+                    group=item.group,
                     truth_regions=regions,
                     prediction_regions=result.regions,
                     truth_region_instances=read.region_instances,
