@@ -15,9 +15,15 @@ from typer.testing import CliRunner
 from napari_coseg.cli.compare import compare
 from napari_coseg.cli.evaluate import evaluate
 from napari_coseg.cli.predict import _images_of
+from napari_coseg.datasets.converting import convert, settings_of
+from napari_coseg.datasets.labelled import OpenOptions
+from napari_coseg.datasets.opening import open_dataset
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_writing import write_labels
+from napari_coseg.training.config import load_config
+from napari_coseg.training.parts import open_parts
 from napari_coseg.types import CosegError
+from tests.datasets.published_sets import write_pannuke
 
 NAMES = ("a", "b", "c", "d", "e")
 LABELS = np.zeros((40, 50), np.int32)
@@ -110,6 +116,27 @@ def test_the_test_part_of_a_config_with_its_classes(tmp_path, config):
     # What is not predicted of the part is told.
     train = call(evaluate, tmp_path / "pred", config, "--part", "all", code=1)
     assert "No prediction for 3 of the images" in train.stderr
+
+
+def test_several_images_in_one_file_are_converted_first(tmp_path):
+    root = write_pannuke(tmp_path / "pannuke")
+    dataset = open_dataset(root)
+    text = '[model]\nname = "m"\nregion_classes = ["gland"]\n'
+    text += "region_mpp = 0.5\ninstance_mpp = 0.25\n"
+    text += f"instance_classes = {list(dataset.instance_classes.names)}\n"
+    text += '[[data]]\npath = "{}"\nparts = ["train", "validation", "test"]\n'
+    text += '[split]\nby = "image"\nfolds = 3\ntest = [1]\n[run]\nsteps = 1\n'
+    (tmp_path / "old.toml").write_text(text.format(root))
+    (tmp_path / "new.toml").write_text(text.format(tmp_path / "new"))
+    with pytest.raises(CosegError, match=r"several images in one file.*data convert"):
+        _images_of(tmp_path / "old.toml", "test", None)
+    options = OpenOptions()
+    convert(dataset, tmp_path / "new", "folder", settings_of(dataset, options, "folder"))
+    images, mpp = _images_of(tmp_path / "new.toml", "test", None)
+    (before,) = open_parts(load_config(tmp_path / "old.toml"), "test")
+    assert sorted(path.stem for path in images) == sorted(item.name for item in before.items)
+    assert images
+    assert mpp == dataset.mpp
 
 
 def test_the_part_that_the_makers_chose(tmp_path, truth):
