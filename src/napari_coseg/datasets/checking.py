@@ -298,7 +298,7 @@ def content_text(volume: VolumeFacts) -> str:
         size = f"{one.voxels:,} voxels" if one.mm3 is None else f"{one.mm3:,.4g} mm³"
         if one.mm3 is not None and one.mm3 >= 1000:
             size = f"{one.mm3:,.0f} mm³"
-        more = [] if one.objects is None else [f"{one.objects:,} objects"]
+        more = [] if not one.objects else [f"{one.objects:,} objects"]
         if one.pieces > (one.objects or 1):
             more.append(f"{one.pieces:,} pieces")
         found.append(f"{name} {size}{' in ' + ', '.join(more) if more else ''}")
