@@ -15,9 +15,15 @@ from typer.testing import CliRunner
 from napari_coseg.cli.compare import compare
 from napari_coseg.cli.evaluate import evaluate
 from napari_coseg.cli.predict import _images_of
+from napari_coseg.datasets.converting import convert, settings_of
+from napari_coseg.datasets.labelled import OpenOptions
+from napari_coseg.datasets.opening import open_dataset
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_writing import write_labels
+from napari_coseg.training.config import load_config
+from napari_coseg.training.parts import open_parts
 from napari_coseg.types import CosegError
+from tests.datasets.published_sets import write_pannuke
 
 NAMES = ("a", "b", "c", "d", "e")
 LABELS = np.zeros((40, 50), np.int32)
@@ -112,6 +118,27 @@ def test_the_test_part_of_a_config_with_its_classes(tmp_path, config):
     assert "No prediction for 3 of the images" in train.stderr
 
 
+def test_several_images_in_one_file_are_converted_first(tmp_path):
+    root = write_pannuke(tmp_path / "pannuke")
+    dataset = open_dataset(root)
+    text = '[model]\nname = "m"\nregion_classes = ["gland"]\n'
+    text += "region_mpp = 0.5\ninstance_mpp = 0.25\n"
+    text += f"instance_classes = {list(dataset.instance_classes.names)}\n"
+    text += '[[data]]\npath = "{}"\nparts = ["train", "validation", "test"]\n'
+    text += '[split]\nby = "image"\nfolds = 3\ntest = [1]\n[run]\nsteps = 1\n'
+    (tmp_path / "old.toml").write_text(text.format(root))
+    (tmp_path / "new.toml").write_text(text.format(tmp_path / "new"))
+    with pytest.raises(CosegError, match=r"several images in one file.*data convert"):
+        _images_of(tmp_path / "old.toml", "test", None)
+    options = OpenOptions()
+    convert(dataset, tmp_path / "new", "folder", settings_of(dataset, options, "folder"))
+    images, mpp = _images_of(tmp_path / "new.toml", "test", None)
+    (before,) = open_parts(load_config(tmp_path / "old.toml"), "test")
+    assert sorted(path.stem for path in images) == sorted(item.name for item in before.items)
+    assert images
+    assert mpp == dataset.mpp
+
+
 def test_the_part_that_the_makers_chose(tmp_path, truth):
     predict(tmp_path / "pred", ["b", "c"])
     content, rows = read(call(evaluate, tmp_path / "pred", truth, "--part", "test", "--json"))
@@ -160,6 +187,20 @@ def test_volumes_are_stacked_from_their_planes(tmp_path):
     assert rows["regions", "jaw", "dice"]["images"] == 5
     assert content["unit"].startswith("px")
     assert content["spacing"] is None
+
+
+@pytest.mark.parametrize("part", [(), ("--part", "all")])
+def test_intervals_are_over_patients(tmp_path, truth, part):
+    about = truth / "dataset.toml"
+    about.write_text(about.read_text() + '[group]\na = "anna"\nb = "anna"\n')
+    predict(tmp_path / "pred", NAMES, {4: 1, 900: 2}, regions=("other", "gland"))
+    out = tmp_path / "scores.csv"
+    result = call(evaluate, tmp_path / "pred", truth, *part, "--out", out)
+    table = pd.read_csv(out)
+    whose = dict(zip(table["image"], table["group"], strict=True))
+    assert (whose["a"], whose["b"], whose["c"]) == ("anna", "anna", "c")
+    groups = len(set(whose.values()))
+    assert f"over {groups} patients" in " ".join(result.output.split())
 
 
 def test_published_figures_beside_ours(tmp_path, truth):

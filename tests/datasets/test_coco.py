@@ -12,10 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_coseg.cli.evaluation_labels import HeldLabels, read_instances
+from napari_coseg.cli.evaluation_truth import TruthOptions, open_truth
 from napari_coseg.datasets.coco import CocoDataset
 from napari_coseg.datasets.coco_index import _decoded
+from napari_coseg.datasets.converting import convert, settings_of
 from napari_coseg.datasets.labelled import OpenOptions
 from napari_coseg.datasets.opening import open_dataset, reader_of
+from napari_coseg.metrics.image_scores import InstanceCounts, ScoreSettings, score_image
+from napari_coseg.training.config import check_config
+from napari_coseg.training.items import prepare_item, training_set
 from napari_coseg.training.sections import SourceSection
 from napari_coseg.training.sources import open_source
 from napari_coseg.types import CosegError
@@ -139,9 +145,81 @@ def test_parts_crowds_and_overlaps(root: Path) -> None:
         ),
     )
     found = read(root)
-    assert [(found.instances == n).sum() for n in (1, 2, 3)] == [8, ROWS * 4 - 4, 4]
-    assert (found.classes == 255).sum() == ROWS * 4 - 4
+    assert [(found.instances == n).sum() for n in (1, 2, 3)] == [8, 0, 4]
+    # A crowd is no object, and not background either.
+    assert found.crowds is not None
+    assert found.crowds.sum() == ROWS * 4 - 4
+    assert not found.classes[found.crowds].any()
     assert found.classes[1, 9] == 2
+
+
+def test_crowds_are_no_truth_to_learn_from(root: Path) -> None:
+    """Neither foreground nor background of a sample, and of no class."""
+    crowd = np.zeros((ROWS, COLUMNS), bool)
+    crowd[:, 8:] = True
+    runs_of = {"size": [ROWS, COLUMNS], "counts": runs(crowd)}
+    write(
+        root,
+        coco(annotation(7, [flat(square(1, 1, 3))]), annotation(7, runs_of, 9, iscrowd=1)),
+    )
+    raw = {
+        "model": {
+            "name": "m",
+            "region_classes": ["gland"],
+            "instance_classes": ["tumor", "lymphocyte"],
+            "region_mpp": 0.5,
+            "instance_mpp": 0.5,
+        },
+        "data": [{"path": root, "mpp": 0.5}],
+        "run": {"steps": 1},
+    }
+    config = check_config(raw)
+    dataset = open_dataset(root, None, OpenOptions(mpp=0.5))
+    one = training_set(dataset, dataset.items, config.data[0], config.model)
+    item = next(item for item in dataset.items if item.name == "a")
+    prepared = prepare_item(one, item, 0.5, 1.0, np.ones(3))
+    found = np.asarray(prepared.instances)
+    assert (found[:, 8:] == -1).all()
+    assert (found[:, :8] >= 0).all()
+    assert len(prepared.centres) == 1
+
+
+def test_crowds_come_back_from_coco_alone(root: Path, tmp_path: Path) -> None:
+    crowd = {"size": [ROWS, COLUMNS], "counts": [10, 20, ROWS * COLUMNS - 30]}
+    write(root, coco(annotation(7, [flat(square(9, 1, 2))]), annotation(7, crowd, iscrowd=1)))
+    options = OpenOptions(mpp=0.5)
+    dataset = open_dataset(root, None, options)
+    for layout in ("folder", "nnunet", "geojson"):
+        out = tmp_path / layout
+        with pytest.raises(CosegError, match=r"a has a crowd .*convert to coco"):
+            convert(dataset, out, layout, settings_of(dataset, options, layout))
+    convert(dataset, tmp_path / "out", "coco", settings_of(dataset, options, "coco"))
+    mapped = OpenOptions(mapping=tmp_path / "out" / "mapping.toml")
+    after = open_dataset(tmp_path / "out", None, mapped)
+    one, two = read(root), after.read(next(i for i in after.items if i.name.endswith("_a")))
+    assert one.crowds.sum() == 20
+    assert np.array_equal(one.crowds, two.crowds)
+    assert np.array_equal(one.instances > 0, two.instances > 0)
+    assert np.array_equal(one.classes, two.classes)
+
+
+def test_crowds_are_not_scored(root: Path, tmp_path: Path) -> None:
+    crowd = np.zeros((ROWS, COLUMNS), bool)
+    crowd[:, 8:] = True
+    runs_of = {"size": [ROWS, COLUMNS], "counts": runs(crowd)}
+    write(root, coco(annotation(7, [flat(square(1, 1, 3))]), annotation(7, runs_of, iscrowd=1)))
+    truth = open_truth(root, TruthOptions(mpp=0.5))
+    assert truth.reader is not None
+    predicted = np.zeros((ROWS, COLUMNS), np.int32)
+    # Right; mostly within the crowd; at its edge, and wrong.
+    predicted[1:4, 1:4], predicted[0:2, 7:12], predicted[5:7, 6:9] = 1, 2, 3
+    pair = read_instances(
+        "a", {"instances": HeldLabels(root, predicted)}, truth.reader("a"), None, None
+    )
+    (scores,) = score_image(pair, ScoreSettings())
+    assert isinstance(scores.counts, InstanceCounts)
+    counts = scores.counts.objects
+    assert (counts.truths, counts.tp, counts.fp) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(

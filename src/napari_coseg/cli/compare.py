@@ -87,7 +87,11 @@ def _read_run(run: str, scores: str | None) -> pd.DataFrame:
     # A file whose own name has a comma is one fold.
     for name in [run] if Path(run).is_file() else run.split(","):
         try:
-            folds.append(pd.read_csv(name, dtype={"image": str, "class": str}, encoding="utf-8"))
+            folds.append(
+                pd.read_csv(
+                    name, dtype={"image": str, "group": str, "class": str}, encoding="utf-8"
+                )
+            )
         except FileNotFoundError:
             raise CosegError(f"There is no file {name}.") from None
         except (OSError, ValueError) as error:
@@ -116,6 +120,7 @@ def _print(table: pd.DataFrame, runs: Sequence[str], by: By) -> None:
         title = f"B ({runs[1]}) against A ({runs[0]}), paired by image; p by Wilcoxon's test"
         heads = {
             "pairs": "pairs",
+            "groups": "of",
             "mean_a": "A",
             "mean_b": "B",
             "difference": "B - A",

@@ -71,6 +71,8 @@ class LabelSet:
         The part of a data set that these are.
     faults : tuple of str
         What a reader found and cannot be used.
+    groups : dict
+        Patient or slide of an image, for those of which a data set says it.
     """
 
     path: Path
@@ -83,6 +85,7 @@ class LabelSet:
     format: str | None = None
     part: str | None = None
     faults: tuple[str, ...] = ()
+    groups: dict[str, str] = field(default_factory=dict)
 
     def are_volumes(self, names: Iterable[str]) -> set[bool]:
         """Say whether the labels of some images are volumes: True, False, or both."""

@@ -16,7 +16,7 @@ from napari_coseg.imaging.labels import read_labels
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_headers import is_volume
 from napari_coseg.imaging.volumes import read_label_volume
-from napari_coseg.metrics.image_scores import ImagePair
+from napari_coseg.metrics.image_scores import ImagePair, without_crowds
 from napari_coseg.metrics.panoptic import majority_classes
 from napari_coseg.types import IGNORE, CosegError
 
@@ -168,6 +168,9 @@ def read_instances(
         If a file cannot be read, has another size or grid, or holds ids that are no class.
     """
     true, predicted, grid = _read_both(truth["instances"], prediction["instances"])
+    if "crowds" in truth:
+        crowds = _read_beside(truth["crowds"], true.shape, grid)
+        predicted = without_crowds(predicted, crowds > 0).astype(np.int32)
     true_classes = predicted_classes = None
     if classes is not None:
         true_classes = _object_classes(truth, true, grid, classes.truth_ids, ignore=True)

@@ -19,6 +19,7 @@ from napari_coseg.cli.evaluation_labels import (
     read_instances,
     read_regions,
 )
+from napari_coseg.metrics.comparison import groups_of
 from napari_coseg.metrics.image_scores import ScoreSettings
 from napari_coseg.metrics.paper_rules import SIDE, PaperEvaluation
 from napari_coseg.metrics.report import Evaluation
@@ -142,11 +143,13 @@ class EvaluationRun:
                     pair = read_regions(name, predicted, true, classes, self.spacing)
                 else:
                     pair = read_instances(name, predicted, true, classes, self.spacing)
-                evaluation.add(pair)
+                evaluation.add(replace(pair, group=self.truth.groups.get(name)))
             except CosegError as error:
                 self.problems.append(f"{name}: {error}")
             else:
                 scored += 1
+        if scored and (note := _grouped(evaluation.images())) and note not in self.notes:
+            self.notes.append(note)
         if scored:
             self.images.append(evaluation.images())
             self.summaries.append(evaluation.summary())
@@ -188,6 +191,14 @@ class EvaluationRun:
                 yield true_name, predicted, true
             elif task in true:
                 self.problems.append(f"{true_name}: no predicted {task}.")
+
+
+def _grouped(images: pd.DataFrame) -> str | None:
+    """Say that intervals are of groups, where several images are of one."""
+    groups = groups_of(images).nunique()
+    if groups == images["image"].nunique():
+        return None
+    return f"Intervals are over {groups} patients, slides or volumes, of which the images are."
 
 
 def are_volumes(predictions: LabelSet, truth: LabelSet, pairing: Pairing) -> bool:

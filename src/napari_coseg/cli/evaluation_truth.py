@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +75,8 @@ def open_truth(path: Path, options: TruthOptions, task: str | None = None) -> La
         return _of_config(path, options)
     named = options.format or options.part or options.mapping
     if not named and not _is_read(path):
-        return open_label_set(path, task)
+        found = open_label_set(path, task)
+        return replace(found, groups=_groups_of(path))
     dataset, items = open_part(path, options)
     source = _Source(
         dataset, items, _own_ids(dataset.region_classes), _own_ids(dataset.instance_classes)
@@ -95,6 +96,22 @@ def open_part(path: Path, options: TruthOptions) -> tuple[LabelledDataset, list[
     opened = OpenOptions(mpp=options.mpp, mapping=options.mapping)
     dataset = open_dataset(path, options.format, opened)
     return dataset, _of_part(dataset, options.part)
+
+
+def _groups_of(path: Path) -> dict[str, str]:
+    """Patient or slide of each image, where a folder data set says it."""
+    if not (path / "dataset.toml").is_file():
+        return {}
+    try:
+        items = open_dataset(path, "folder").items
+    except CosegError:
+        # Labels without their images can be scored, and are no data set that can be opened.
+        return {}
+    names = {
+        item.name.rpartition("-z")[0] if item.plane is not None else item.name: item
+        for item in items
+    }
+    return {name: item.group for name, item in names.items()}
 
 
 def _is_read(path: Path) -> bool:
@@ -188,6 +205,7 @@ def _label_set(
         format=first.format.key,
         part=part,
         faults=tuple(line for source in sources for line in faults_of(source.dataset)),
+        groups={name: items[0].group for name, (_, items) in found.items()},
     )
 
 
@@ -224,7 +242,9 @@ class _Reader:
             )
         planes = [_labels(source, item) for item in items]
         return {
-            kind: HeldLabels(items[0].labels[kind], np.stack([p[kind] for p in planes]), grid)
+            kind: HeldLabels(
+                items[0].labels.get(kind, image), np.stack([p[kind] for p in planes]), grid
+            )
             for kind in planes[0]
         }
 
@@ -235,6 +255,7 @@ def _labels(source: _Source, item: Item) -> dict[str, npt.NDArray[np.int32]]:
         "regions": None if read.regions is None else source.region_ids[read.regions],
         "region_instances": read.region_instances,
         "instances": read.instances,
+        "crowds": read.crowds,
         "classes": None if read.classes is None else source.instance_ids[read.classes],
     }
     return {

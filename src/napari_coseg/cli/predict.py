@@ -150,7 +150,8 @@ def _images_of(config: Path, part: str, mpp: float | None) -> tuple[list[Path], 
         if one.items[0].plane is None and len(set(files)) < len(files):
             raise CosegError(
                 f"{one.dataset.name} has several images in one file, which predict cannot open: "
-                "write it as a folder data set first."
+                f"run napari-coseg data convert {one.dataset.root} NEW, and name NEW, the folder "
+                "data set, as path in the config; names, patients and parts stay."
             )
         images += dict.fromkeys(files)
     volumes = parts[0].items[0].plane is not None

@@ -147,6 +147,7 @@ class DatasetCheck:
             yield from self._named("note", "objects are several pieces", "parted")
             yield from self._named("note", "ids are left out between others", "gaps")
         yield from self._named("note", "pixels are claimed by several objects", "overlap")
+        yield from self._named("note", "pixels are crowds, which nobody looks at", "crowd")
         unknown = tuple(facts.item.name for facts in self.facts if not facts.mpp > 0)
         if unknown:
             yield Finding("note", f"the pixel size of {len(unknown)} items is not known", unknown)
@@ -297,7 +298,7 @@ def content_text(volume: VolumeFacts) -> str:
         size = f"{one.voxels:,} voxels" if one.mm3 is None else f"{one.mm3:,.4g} mm³"
         if one.mm3 is not None and one.mm3 >= 1000:
             size = f"{one.mm3:,.0f} mm³"
-        more = [] if one.objects is None else [f"{one.objects:,} objects"]
+        more = [] if not one.objects else [f"{one.objects:,} objects"]
         if one.pieces > (one.objects or 1):
             more.append(f"{one.pieces:,} pieces")
         found.append(f"{name} {size}{' in ' + ', '.join(more) if more else ''}")

@@ -23,7 +23,7 @@ class CocoDataset(OutlineDataset):
 
     Of several JSON files in a folder or in its ``annotations``, each is a part: by "train", "val"
     or "test" in its name. Images are looked for below the folder: by their ``file_name``, then in
-    its folders. A crowd (``iscrowd``) is one object of class 255, "do not look". All categories
+    its folders. A crowd (``iscrowd``) is no object, but `LabelledImage.crowds`. All categories
     are instance classes; a mapping's tables ``[instances]`` and ``[regions]`` choose them,
     ``images`` lists the folders of the images, ``group`` is a pattern that finds the patient in a
     name.
@@ -119,7 +119,9 @@ class CocoDataset(OutlineDataset):
             if name not in self._classes[kind].ids and name in other.ids:
                 continue
             class_id = self._classes[kind].id_of(name, where, kind)
-            drawn.append(Drawn(outline, IGNORE if crowd and class_id else class_id))
+            # Regions have a value for what is not looked at, which objects have not.
+            hidden = crowd and class_id and kind == "regions"
+            drawn.append(Drawn(outline, IGNORE if hidden else class_id, crowd=crowd))
         return drawn
 
 

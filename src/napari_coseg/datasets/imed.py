@@ -82,10 +82,12 @@ class ImedDataset(IndexedDataset):
         "imed",
         "IMed-361M",
         "arXiv:2411.12814; huggingface.co/datasets/General-Medical-AI/IMed-361M; the makers' "
-        "loader and sample of BTCV, github.com/uni-medical/IMIS-Bench",
+        "loader and sample of BTCV, github.com/uni-medical/IMIS-Bench, as kept by the fork "
+        "github.com/tuhlnaa/IMIS-Bench-Extended",
         (
             "Ids of interactive masks that are no mask: -1 alone is taken for that, as the makers' "
             "loader does after cleansing; the key imask_background of a mapping says others.",
+            "Whether 0 is a mask in files of interactive masks: it is taken for one.",
             "Whether each archive has the layout of the sample of BTCV.",
             "Whose an image is: its data set and name, without a slice's number at the end, are "
             "taken for a patient's.",

@@ -47,6 +47,8 @@ class ItemFacts:
         Ids from 1 to the largest that no object has.
     overlap : int
         Pixels that several objects claim.
+    crowd : int
+        Pixels of objects that nobody told apart.
     uniform : bool
         Whether all pixels are of one colour.
     """
@@ -63,6 +65,7 @@ class ItemFacts:
     parted: int = 0
     gaps: int = 0
     overlap: int = 0
+    crowd: int = 0
     uniform: bool = False
 
     @classmethod
@@ -95,6 +98,7 @@ class ItemFacts:
             parted=parted,
             gaps=gaps,
             overlap=read.overlap,
+            crowd=0 if read.crowds is None else int(read.crowds.sum()),
             uniform=bool((read.image == read.image[0, 0]).all()),
         )
 
@@ -102,7 +106,7 @@ class ItemFacts:
     def empty(self) -> bool:
         """Whether it has labels, and nothing is drawn in any of them."""
         drawn = any(self.region_pixels.get(n, 0) for n in self.region_pixels if n)
-        return bool(self.kinds) and not drawn and not self.objects
+        return bool(self.kinds) and not drawn and not self.objects and not self.crowd
 
 
 def _counted(labels: npt.NDArray[np.uint8]) -> Mapping[int, int]:

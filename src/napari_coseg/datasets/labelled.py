@@ -43,6 +43,9 @@ class LabelledImage:
     overlapping : tuple of ndarray of int32, (rows, columns)
         In formats of masks that may lie on each other: label images of the objects that found no
         place in `instances`, with ids that it has not.
+    crowds : ndarray of bool, (rows, columns), or None
+        Where objects lie that nobody told apart: neither an object nor background, so that it takes
+        no part in training or scores of objects. `instances` and `classes` are 0 there.
     """
 
     image: npt.NDArray[np.uint8]
@@ -53,6 +56,7 @@ class LabelledImage:
     classes: npt.NDArray[np.uint8] | None = None
     overlap: int = 0
     overlapping: tuple[npt.NDArray[np.int32], ...] = ()
+    crowds: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)

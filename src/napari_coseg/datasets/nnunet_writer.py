@@ -53,6 +53,7 @@ class NnunetWriter(DatasetWriter):
     def write(self, item: Item, read: LabelledImage) -> Mapping[str, Any]:
         """Write image and labels; see `DatasetWriter.write`."""
         check_size(self.dataset, "dataset.json", item.name, read.mpp)
+        self._refuse_crowds(item, read)
         parts = {kind: getattr(read, kind) for kind in LABEL_KINDS}
         parts = {kind: labels for kind, labels in parts.items() if labels is not None}
         semantic, facts = self._semantic(item, parts)

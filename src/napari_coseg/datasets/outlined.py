@@ -41,11 +41,14 @@ class Drawn:
         Its class; 0 leaves it out, 255 says not to look at it.
     id : int or None
         Its id, if all objects of the item have one that must be kept.
+    crowd : bool
+        Whether it is several objects that nobody told apart.
     """
 
     outline: Outline
     class_id: int
     id: int | None = None
+    crowd: bool = False
 
 
 class OutlineDataset(LabelledDataset):
@@ -146,8 +149,10 @@ class OutlineDataset(LabelledDataset):
             if kind == "regions":
                 labels["regions"] = kinds[raster.index]
             else:
-                labels["instances"] = raster.labels(_ids(drawn))
-                labels["classes"] = kinds[raster.index]
+                crowds = np.array([False] + [one.crowd for one in drawn])[raster.index]
+                labels["instances"] = np.where(crowds, 0, raster.labels(_ids(drawn)))
+                labels["classes"] = np.where(crowds, 0, kinds[raster.index]).astype(np.uint8)
+                labels["crowds"] = crowds if crowds.any() else None
             path = item.labels[kind]
             if drawn and not raster.drawn.any():
                 raise CosegError(

@@ -81,6 +81,14 @@ class DatasetWriter(ABC):
             f"{volume.name} is a volume, which {self.key} cannot hold: convert to folder or nnunet."
         )
 
+    def _refuse_crowds(self, item: Item, read: LabelledImage) -> None:
+        """See that there are no crowds, in a layout that has no place for them."""
+        if read.crowds is not None:
+            raise CosegError(
+                f"{item.name} has a crowd (objects that nobody told apart), which {self.key} "
+                "cannot say: convert to coco."
+            )
+
     @abstractmethod
     def finish(self, items: Sequence[Item], known: Mapping[str, Mapping[str, Any]]) -> None:
         """Write what stands for the whole set.
@@ -112,6 +120,7 @@ class FolderWriter(DatasetWriter):
     def write(self, item: Item, read: LabelledImage) -> Mapping[str, Any]:
         """Write image and labels; see `DatasetWriter.write`."""
         check_size(self.dataset, "dataset.toml", item.name, read.mpp)
+        self._refuse_crowds(item, read)
         self._picture(item.name, read)
         for kind in ("regions", "region_instances", "instances", "classes"):
             labels = getattr(read, kind)
@@ -164,6 +173,10 @@ class CocoWriter(DatasetWriter):
         self._picture(item.name, read)
         found = []
         rows, columns = shape = read.image.shape[:2]
+        if read.crowds is not None:
+            # Of which class it was is not kept, and of no matter.
+            (where,) = (where for _, where, _ in _objects(read.crowds.astype(np.uint8), None))
+            found.append(_annotation(where, shape, 1, True, 0))
         if read.instances is not None:
             for label, where, number in _objects(read.instances, read.classes):
                 kind = number if 0 < number < IGNORE else 1
@@ -212,6 +225,7 @@ class GeoJsonWriter(DatasetWriter):
 
     def write(self, item: Item, read: LabelledImage) -> Mapping[str, Any]:
         """Write image and outlines."""
+        self._refuse_crowds(item, read)
         marked = [labels for labels in (read.regions, read.classes) if labels is not None]
         if any((labels == IGNORE).any() for labels in marked):
             raise CosegError(

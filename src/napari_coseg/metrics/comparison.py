@@ -26,13 +26,14 @@ _EXACT = 50
 #: Differences below this are rounding: scores are shares, or distances read from a file.
 _TIE = 1e-9
 #: Columns of a table of scores that are no score.
-KEYS = ("image", "task", "class_id", "class")
+KEYS = ("image", "group", "task", "class_id", "class")
 
 COMPARISON_COLUMNS = (
     "task",
     "class",
     "score",
     "pairs",
+    "groups",
     "mean_a",
     "mean_b",
     "difference",
@@ -136,7 +137,10 @@ def compare_runs(
     ----------
     a, b : DataFrame
         Of `Evaluation.images`. Differences are b - a; ``better`` counts the images on which b has
-        the higher score, for distances the lower.
+        the higher score, for distances the lower. Where `a` has a column ``group``, the patient or
+        volume of each image, images of a group are alike: the test is of the groups' mean
+        differences, ``better``, ``worse`` and ``equal`` count groups, and the bootstrap draws
+        groups.
     resamples, seed : int
         Of the bootstrap interval of the mean difference.
 
@@ -152,25 +156,31 @@ def compare_runs(
     """
     keys = ["image", "task", "class"]
     left, right = _checked(a, "The first table"), _checked(b, "The second table")
-    both = left.merge(right, on=keys, suffixes=("_a", "_b"), validate="one_to_one")
+    both = left.merge(
+        right.drop(columns="group"), on=keys, suffixes=("_a", "_b"), validate="one_to_one"
+    )
     if both.empty:
         raise CosegError("The two tables share no image with the same task and class.")
     shared = [c for c in a.columns if c not in KEYS and c in b.columns]
     rows = []
     for (task, name), group in both.groupby(["task", "class"], sort=False):
         for score in shared:
-            pair = group[[f"{score}_a", f"{score}_b"]].dropna().to_numpy(float)
-            if not len(pair):
+            known = group[[f"{score}_a", f"{score}_b"]].dropna()
+            if known.empty:
                 continue
+            pair = known.to_numpy(float)
             raw = pair[:, 1] - pair[:, 0]
-            result = signed_rank(-raw if score.startswith("hd") else raw)
-            low, high = bootstrap_interval(raw, resamples, seed)
+            groups = group.loc[known.index, "group"].to_numpy()
+            of_groups = pd.Series(raw).groupby(groups, sort=False).mean().to_numpy(float)
+            result = signed_rank(-of_groups if score.startswith("hd") else of_groups)
+            low, high = bootstrap_interval(raw, resamples, seed, groups=groups)
             rows.append(
                 {
                     "task": task,
                     "class": name,
                     "score": score,
                     "pairs": len(pair),
+                    "groups": len(of_groups),
                     "mean_a": pair[:, 0].mean(),
                     "mean_b": pair[:, 1].mean(),
                     "difference": raw.mean(),
@@ -207,4 +217,11 @@ def _checked(table: pd.DataFrame, what: str) -> pd.DataFrame:
         image = table.loc[twice, "image"].iloc[0]
         raise CosegError(f"{what} has the image {image} twice with the same task and class.")
     scores = [column for column in table.columns if column not in KEYS]
-    return table[["image", "task", "class", *scores]]
+    return table[["image", "task", "class", *scores]].assign(group=groups_of(table))
+
+
+def groups_of(table: pd.DataFrame) -> pd.Series:
+    """Whose each image of a table of scores is; the image's own where nobody knows."""
+    if "group" not in table.columns:
+        return table["image"].astype(str)
+    return table["group"].fillna(table["image"]).astype(str)

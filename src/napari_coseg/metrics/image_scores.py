@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_coseg.metrics.centroid import (
     RADIUS_PX,
@@ -87,6 +88,8 @@ class ImagePair:
         Class of each object id.
     spacing : tuple of float or None
         Size of a pixel along each axis, in µm (volumes: mm).
+    group : str or None
+        Patient, slide or volume that it is a part of; None where nobody knows.
     """
 
     name: str
@@ -99,6 +102,7 @@ class ImagePair:
     truth_classes: ObjectClasses | None = None
     prediction_classes: ObjectClasses | None = None
     spacing: tuple[float, ...] | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,8 @@ class ClassScores:
     counts : RegionCounts or InstanceCounts
     distances : dict of str to float
         Scores that cannot be pooled: ``hd``, ``hd95``.
+    group : str or None
+        As of `ImagePair`.
     """
 
     image: str
@@ -193,6 +199,7 @@ class ClassScores:
     class_id: int
     counts: RegionCounts | InstanceCounts
     distances: dict[str, float] = field(default_factory=dict)
+    group: str | None = None
 
     def scores(self) -> dict[str, float]:
         """All scores by name."""
@@ -208,6 +215,24 @@ def score_image(pair: ImagePair, settings: ScoreSettings) -> list[ClassScores]:
         If the shapes of the two sides differ, or labels are negative or no integers.
     """
     return _score_regions(pair, settings) + _score_instances(pair, settings)
+
+
+def without_crowds(prediction: IntArray, crowds: npt.NDArray[np.bool_]) -> IntArray:
+    """Leave out predicted objects of which more than half lies where objects were not told apart.
+
+    They can be neither right nor wrong; COCO's evaluation matches a detection with a crowd by the
+    same share, the intersection over the detection's own area.
+
+    Parameters
+    ----------
+    prediction : ndarray of int
+        Object ids from 0.
+    crowds : ndarray of bool
+        Of the same shape.
+    """
+    area = np.bincount(prediction.ravel())
+    inside = np.bincount(prediction[crowds], minlength=len(area))
+    return np.where((2 * inside > area)[prediction], 0, prediction)
 
 
 def _score_regions(pair: ImagePair, settings: ScoreSettings) -> list[ClassScores]:
@@ -241,7 +266,7 @@ def _score_regions(pair: ImagePair, settings: ScoreSettings) -> list[ClassScores
                 "hd95": np.nan if absent else surfaces.hd95,
             }
         counts = RegionCounts(pixels[class_id], parts[class_id])
-        scores.append(ClassScores(pair.name, "regions", class_id, counts, distances))
+        scores.append(ClassScores(pair.name, "regions", class_id, counts, distances, pair.group))
     return scores
 
 
@@ -275,7 +300,7 @@ def _score_instances(pair: ImagePair, settings: ScoreSettings) -> list[ClassScor
         for class_id in settings.instance_classes:
             chosen = known.select(true_classes == class_id, predicted_classes == class_id)
             counts[class_id] = _count(chosen, centres_by_class[class_id], settings)
-    return [ClassScores(pair.name, "instances", c, n) for c, n in counts.items()]
+    return [ClassScores(pair.name, "instances", c, n, group=pair.group) for c, n in counts.items()]
 
 
 def _count(

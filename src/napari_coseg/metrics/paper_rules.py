@@ -3,8 +3,9 @@
 Labels are resized to 1024 x 1024 and scored plane by plane, an image counts for a class only where
 its truth has it, distances are in pixels of that square and those that are not finite are left out,
 and predicted regions are closed before they are taken apart, the small parts dropped. The figure of
-a class is the mean over its images. Source: the authors' public code and the paper's section IV-A
-(Xu et al. 2025); that volumes are scored by plane is what the paper's tables seem to be.
+a class is the mean over its images. Source: MODELS, section 4, in the project's documents, and the
+paper's section IV-A (Xu et al. 2025); that volumes are scored by plane is what the paper's tables
+seem to be.
 """
 
 from __future__ import annotations
@@ -172,6 +173,8 @@ def planes_of(pair: ImagePair) -> Iterator[ImagePair]:
     separate = replace(
         pair, truth_region_instances=None, prediction_region_instances=None, spacing=None
     )
+    # Planes of one volume are alike.
+    group = pair.name if pair.group is None else pair.group
     for number in range(shape[0]):
         flat: dict[str, Any] = {name: labels[number] for name, labels in arrays.items()}
-        yield replace(separate, name=f"{pair.name} plane {number}", **flat)
+        yield replace(separate, name=f"{pair.name} plane {number}", group=group, **flat)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from napari_coseg.metrics.comparison import KEYS
+from napari_coseg.metrics.comparison import KEYS, groups_of
 from napari_coseg.metrics.report import bootstrap_interval
 from napari_coseg.types import CosegError
 
@@ -87,6 +87,8 @@ def summarise_seeds(
                 f"{names[0]} and {name} are of different images: means over seeds need the same "
                 "ones in each."
             )
+    plain = first.reset_index()
+    whose = dict(zip(plain["image"], groups_of(plain), strict=True))
     rows = []
     scores = [column for column in first.columns if column not in KEYS]
     for task, of_class in first.index.droplevel("image").unique():
@@ -97,8 +99,10 @@ def summarise_seeds(
             means = by_seed.mean()
             if means.isna().all():
                 continue
-            over_seeds = by_seed.mean(axis=1).dropna().to_numpy(float)
-            low, high = bootstrap_interval(over_seeds, resamples, seed)
+            means_of_images = by_seed.mean(axis=1).dropna()
+            over_seeds = means_of_images.to_numpy(float)
+            groups = means_of_images.index.map(whose).to_numpy()
+            low, high = bootstrap_interval(over_seeds, resamples, seed, groups=groups)
             rows.append(
                 {
                     "task": task,

@@ -8,6 +8,7 @@ from operator import add
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from napari_coseg.metrics.image_scores import ClassScores, ImagePair, ScoreSettings, score_image
@@ -67,12 +68,14 @@ class Evaluation:
         Returns
         -------
         DataFrame
-            Columns ``image``, ``task``, ``class_id``, ``class`` and one for each score. A score
+            Columns ``image``, ``task``, ``class_id``, ``class`` and one for each score; and
+            ``group`` where the patient, slide or volume of an image is known. A score
             is NaN where neither side has the class, or where the task has no such score.
         """
         rows = [
             {
                 "image": s.image,
+                **({} if s.group is None else {"group": s.group}),
                 "task": s.task,
                 "class_id": s.class_id,
                 "class": self._class_name(s.task, s.class_id),
@@ -88,7 +91,8 @@ class Evaluation:
         The pooled score is computed from the counts of all images together, so that each object
         (each pixel) weighs the same. The mean is over the images in which the truth or the
         prediction has the class; ``images`` says how many. ``low`` and ``high`` are the 95 %
-        percentile bootstrap interval of that mean over images. Rows of the class ``mean of
+        percentile bootstrap interval of that mean; whole groups of images are drawn where their
+        groups are known. Rows of the class ``mean of
         classes`` are unweighted means of the rows of the classes that have a value.
 
         Parameters
@@ -125,10 +129,12 @@ class Evaluation:
         counts: Iterable[Any] = (scores.counts for scores in group)
         pooled = reduce(add, counts).scores()
         by_image = pd.DataFrame([scores.scores() for scores in group])
+        groups = np.array([s.image if s.group is None else s.group for s in group])
         rows = []
         for score in by_image:
-            values = by_image[score].dropna().to_numpy(float)
-            low, high = bootstrap_interval(values, resamples, seed)
+            known = by_image[score].notna().to_numpy()
+            values = by_image[score].to_numpy(float)[known]
+            low, high = bootstrap_interval(values, resamples, seed, groups=groups[known])
             rows.append(
                 {
                     "task": task,
@@ -180,9 +186,16 @@ def summarise_table(
 
 
 def bootstrap_interval(
-    values: FloatArray, resamples: int = 2000, seed: int = 0, level: float = 0.95
+    values: FloatArray,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+    groups: npt.NDArray[Any] | None = None,
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of a mean.
+
+    Values of one group (planes of one volume, tiles of one slide) are alike, so groups are drawn
+    as wholes: the cluster bootstrap (Davison and Hinkley 1997, section 3.8).
 
     Parameters
     ----------
@@ -191,25 +204,28 @@ def bootstrap_interval(
     resamples, seed : int
     level : float
         Share of resampled means inside the interval.
+    groups : ndarray, (images,), optional
+        Whose each value is; each one stands for itself where it is not given.
 
     Returns
     -------
     low, high : float
-        NaN for fewer than two values, which say nothing about their spread.
+        NaN for fewer than two groups, which say nothing about their spread.
     """
-    if len(values) < 2:
+    sums, counts = np.asarray(values, float), np.ones(len(values))
+    if groups is not None:
+        # In the order in which they come: where each is alone, draws are as without groups.
+        whose = pd.factorize(groups)[0]
+        sums, counts = np.bincount(whose, values), np.bincount(whose).astype(float)
+    if len(sums) < 2:
         return float("nan"), float("nan")
     random = np.random.default_rng(seed)
     # Blocks keep memory bounded however many images there are.
-    block = max(1, min(resamples, 1_000_000 // len(values)))
-    means = np.concatenate(
-        [
-            values[
-                random.integers(0, len(values), (min(block, resamples - done), len(values)))
-            ].mean(axis=1)
-            for done in range(0, resamples, block)
-        ]
-    )
+    block = max(1, min(resamples, 1_000_000 // len(sums)))
+    means = np.empty(resamples)
+    for done in range(0, resamples, block):
+        drawn = random.integers(0, len(sums), (min(block, resamples - done), len(sums)))
+        means[done : done + len(drawn)] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

@@ -196,12 +196,19 @@ def prepare_item(
     return PreparedItem(
         image=image.resize(size, Image.Resampling.BOX) if shrink else image,
         regions=scaled(regions, np.uint8),
-        instances=scaled(read.instances, np.int32),
+        instances=scaled(_known_objects(read), np.int32),
         classes=scaled(classes, np.uint8),
         mpp=target,
         centres=centres * factor,
         centre_weights=chance,
     )
+
+
+def _known_objects(read: LabelledImage) -> npt.NDArray[np.int32] | None:
+    """Return objects, with -1 where nobody told them apart, as samples have it beside images."""
+    if read.instances is None or read.crowds is None:
+        return read.instances
+    return np.where(read.crowds, -1, read.instances)
 
 
 def _object_centres(

@@ -16,7 +16,7 @@ from napari_coseg.datasets.labelled import Item, LabelledDataset
 from napari_coseg.imaging.overlay import overlay
 from napari_coseg.imaging.source import ArraySource
 from napari_coseg.inference.panoptic import segment_image
-from napari_coseg.metrics.image_scores import ImagePair, ScoreSettings
+from napari_coseg.metrics.image_scores import ImagePair, ScoreSettings, without_crowds
 from napari_coseg.metrics.panoptic import majority_classes
 from napari_coseg.metrics.report import Evaluation
 from napari_coseg.training.items import TrainingSet
@@ -95,6 +95,9 @@ def validate(
             read = one.training.read(item)
             result = segment_image(ArraySource(read.image, mpp=read.mpp), model)
             regions = None if read.regions is None else one.training.region_ids[read.regions]
+            predicted = result.instances
+            if predicted is not None and read.crowds is not None:
+                predicted = without_crowds(predicted, read.crowds).astype(np.int32)
             truth_classes = None
             if read.instances is not None and read.classes is not None:
                 truth_classes = _model_classes(
@@ -103,11 +106,12 @@ def validate(
             evaluation.add(
                 ImagePair(
                     name=item.name,
+                    group=item.group,
                     truth_regions=regions,
                     prediction_regions=result.regions,
                     truth_region_instances=read.region_instances,
                     truth_instances=read.instances,
-                    prediction_instances=result.instances,
+                    prediction_instances=predicted,
                     truth_classes=truth_classes,
                     prediction_classes=dict(
                         zip(result.objects["label"], result.objects["class"], strict=True)
