@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
     from napari_coseg.datasets.checking import DatasetCheck
 
-app = typer.Typer(no_args_is_help=True, help="Look through data sets, and convert them.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Look through data sets, and convert them.",
+)
 
 Root = Annotated[Path, typer.Argument(help="Folder or file of a data set, of any known format.")]
 FormatKey = Annotated[
