@@ -84,3 +84,18 @@ def test_debug_lets_the_traceback_through(ending: typer.Typer, words: list[str])
 def test_importing_the_program_does_not_import_torch() -> None:
     code = "import sys, napari_coseg.cli.main; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_help_shows_brackets_and_flowing_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As Rich's markup, [dask] is a style that prints nothing, and each line of a docstring ends
+    # where its source does.
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 400)
+    with pytest.raises(SystemExit) as ended:
+        program.main(["predict", "--help"])
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert "napari-coseg[dask]" in printed
+    (line,) = [line for line in printed.splitlines() if "Writes for each picture" in line]
+    assert len(line.rstrip()) > 300

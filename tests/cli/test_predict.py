@@ -273,3 +273,12 @@ def test_the_kind_of_input_chooses_the_model(
     assert not (tmp_path / "new").exists()
     assert predict(tmp_path / "a.nii.gz", source, "--out", out, "--model", "mine") == 1
     assert "1 skipped, 3 failed" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_made_starts_nothing(
+    source: Path, tmp_path: Path, model: FakeModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    assert predict(source, "--out", taken) == 2
+    assert f"The folder {taken} cannot be made" in capsys.readouterr().err

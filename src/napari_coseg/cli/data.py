@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 #: Volumes that are printed; all of them are in check.html and check.json.
 _VOLUMES = 20
 
-app = typer.Typer(no_args_is_help=True, help="Look through data sets, and convert them.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Look through data sets, and convert them.",
+)
 
 Root = Annotated[Path, typer.Argument(help="Folder or file of a data set, of any known format.")]
 FormatKey = Annotated[

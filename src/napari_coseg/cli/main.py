@@ -25,8 +25,10 @@ FAILED, NOT_STARTED, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
     name="napari-coseg",
-    help="Segment histology images: regions, and instances with classes. For research, not a "
-    "medical device.",
+    help="Segment histology pictures and dental CBCT volumes: regions, and instances with classes. "
+    "For research, not a medical device.",
+    # Rich's own markup would take [dask] for a style, and keep the line ends of docstrings.
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

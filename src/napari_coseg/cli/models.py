@@ -15,7 +15,11 @@ from napari_coseg.types import ClassTable
 from napari_coseg.weights import catalogue, fetching
 from napari_coseg.weights.card import ModelCard, read_card, read_header
 
-app = typer.Typer(no_args_is_help=True, help="List, show, fetch and import models.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="List, show, fetch and import models.",
+)
 
 
 @app.command("list")

@@ -50,9 +50,14 @@ def run_folder(
     ------
     typer.Exit
         With 1, if an image failed or the work could not go on.
+    CosegError
+        If the folder cannot be made: nothing was started.
     """
     from rich.console import Console
 
+    from napari_coseg.inference.records import make_folder
+
+    make_folder(folder.out)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     licence = card.licence or "licence not stated"
     console.print(f"Model {card.name} ({licence}). For research, not a medical device.")
