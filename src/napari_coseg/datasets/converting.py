@@ -15,8 +15,9 @@ from typing import Any
 
 from napari_coseg.datasets.labelled import Item, ItemFault, LabelledDataset, OpenOptions
 from napari_coseg.datasets.nnunet_writer import NnunetWriter
+from napari_coseg.datasets.outline_writers import CocoWriter, GeoJsonWriter
 from napari_coseg.datasets.whole_volumes import read_labels_of, volumes_of
-from napari_coseg.datasets.writers import CocoWriter, DatasetWriter, FolderWriter, GeoJsonWriter
+from napari_coseg.datasets.writers import DatasetWriter, FolderWriter
 from napari_coseg.imaging.files import atomic_path
 from napari_coseg.types import CosegError
 
