@@ -238,6 +238,26 @@ def test_the_last_click_counts_although_its_answer_is_late(
     assert (labels(dock) == last).sum() > 500
 
 
+def test_a_click_is_drawn_with_its_mask_or_soon(
+    dock: PromptDock, client: FakeClient, viewer: Any, qtbot: Any
+) -> None:
+    box(dock, qtbot, 2, 5, 12, 15)
+    client.at_once = False
+    clicks = viewer.layers["Clicks"]
+    dock.canvas.clicked.emit(7.0, 10.0, False)
+    assert len(clicks.data) == 0
+    drawn: list[int] = []
+    dock.drawing.changed.connect(lambda: drawn.append(len(clicks.data)))
+    client.answer(-1)
+    settle(dock, qtbot)
+    # With the mask, and not when a timer comes.
+    assert drawn[0] == 1
+    # An answer that takes long leaves no stroke unseen.
+    dock.canvas.clicked.emit(8.0, 11.0, False)
+    qtbot.waitUntil(lambda: len(clicks.data) == 2)
+    assert dock.asker.waiting
+
+
 def test_what_could_not_be_kept_is_still_there(
     dock: PromptDock, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

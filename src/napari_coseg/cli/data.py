@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ import typer
 from napari_coseg.types import CosegError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from napari_coseg.datasets.checking import DatasetCheck
@@ -55,7 +57,6 @@ def check(
     Exits with 1 if something in it is faulty.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from napari_coseg.datasets.check_page import CheckPage
     from napari_coseg.datasets.checking import check_dataset
@@ -71,20 +72,8 @@ def check(
             raise CosegError(f"Cannot make the folder {out}: {error.strerror}.") from error
     page = CheckPage(dataset)
     errors = Console(stderr=True)
-    with Progress(
-        TextColumn("Reading"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=errors,
-        transient=True,
-        disable=not errors.is_terminal,
-    ) as bar:
-        task = bar.add_task("", total=len(dataset.items))
-        found = check_dataset(
-            dataset,
-            page.see if out is not None else None,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with _bar("Reading", errors) as progress:
+        found = check_dataset(dataset, page.see if out is not None else None, progress)
     if out is not None:
         for name, text in (
             ("check.html", page.text(found)),
@@ -141,7 +130,6 @@ def convert(
     Exits with 1 if something was left out.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from napari_coseg.datasets.converting import convert as run
     from napari_coseg.datasets.converting import settings_of
@@ -151,22 +139,14 @@ def convert(
     options = OpenOptions(mpp=mpp, mapping=mapping)
     dataset = open_dataset(root, format, options)
     errors = Console(stderr=True)
-    with Progress(
-        TextColumn("Converting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=errors,
-        transient=True,
-        disable=not errors.is_terminal,
-    ) as bar:
-        task = bar.add_task("", total=None)
+    with _bar("Converting", errors) as progress:
         found = run(
             dataset,
             out,
             to.value,
             settings_of(dataset, options, to.value),
             skip_faults=faults is Faults.skip,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     what = "volumes" if dataset.items[0].plane is not None else "items"
     before = f", {found.skipped} were there" if found.skipped else ""
@@ -175,6 +155,23 @@ def convert(
         errors.print(f"Left out {fault.name}: {fault.sentence}", soft_wrap=True, markup=False)
     if found.faults:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _bar(words: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal; what it yields is told of items done and all items."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    with Progress(
+        TextColumn(words),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print(found: DatasetCheck) -> None:

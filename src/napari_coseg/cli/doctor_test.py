@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from napari_coseg.datasets.synthetic_histology import SyntheticTile, generate_tile
 from napari_coseg.imaging.source import ArraySource
+from napari_coseg.metrics.semantic import dice_counts
 from napari_coseg.types import CosegError, Mask, Prompt
 from napari_coseg.weights.catalogue import default_model
 from napari_coseg.weights.listing import default_prompt_model
@@ -141,8 +142,7 @@ def _timed(ask: Callable[[], Future[_T]]) -> tuple[float, _T]:
 
 
 def _dice(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
-    both = int(np.count_nonzero(found & truth))
-    return 2 * both / max(1, int(np.count_nonzero(found)) + int(np.count_nonzero(truth)))
+    return dice_counts(truth.astype(np.uint8), found.astype(np.uint8), [1])[1].dice
 
 
 def _check(dice: float, what: str) -> None:
