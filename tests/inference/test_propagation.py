@@ -319,6 +319,40 @@ def test_pixels_of_a_mask_that_is_dropped_go_back() -> None:
     ] == (2, "moved")
 
 
+def test_an_answer_far_too_large_is_cut_to_what_looks_like_the_object() -> None:
+    bright = np.zeros((40, 64, 64), bool)
+    bright[:, 20:30, 10:20] = True
+    says = Says({plane: [(stripe(10, 34), 1.0, 1.0)] for plane in range(11, 15)})
+    keys = [KeyPlane(1, 10, mask=stripe(10, 20))]
+    found = list(
+        propagate(
+            says,  # type: ignore[arg-type]
+            pictures(bright),
+            keys,
+            settings=EVERY,
+            reach={1: (10, 15)},
+        )
+    )
+    assert [columns(found, 1, plane) for plane in range(11, 15)] == [list(range(10, 20))] * 4
+
+
+def test_one_thin_plane_does_not_make_an_object_thin() -> None:
+    widths = {11: 12, 12: 12, 13: 5, 14: 12, 15: 12}
+    says = Says({plane: [(stripe(10, 10 + wide), 1.0, 1.0)] for plane, wide in widths.items()})
+    keys = [KeyPlane(1, 10, mask=stripe(10, 22))]
+    found = list(
+        propagate(
+            says,  # type: ignore[arg-type]
+            pictures(np.zeros((40, 64, 64), bool)),
+            keys,
+            settings=EVERY,
+            reach={1: (10, 16)},
+        )
+    )
+    assert {plane: len(columns(found, 1, plane)) for plane in widths} == widths
+    assert {one.how for one in found if 11 <= one.plane < 16} == {"followed"}
+
+
 def test_a_shape_between_takes_no_pixel_of_another_object() -> None:
     # The first one is unsure between its key planes; the second one grows towards it.
     unsure = (stripe(10, 21), 0.1, 9.0)

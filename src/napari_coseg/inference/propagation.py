@@ -57,7 +57,7 @@ class WalkSettings:
     point_prompt: bool = False
     share: float = 0.25
     agree: float = 0.6
-    trim: tuple[Fault, ...] = ("unlike",)
+    trim: tuple[Fault, ...] = ("unlike", "grown", "regrown")
     stop: StopSettings = field(default_factory=StopSettings)
 
 

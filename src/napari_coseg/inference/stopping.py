@@ -18,6 +18,8 @@ _AROUND = (1, 4)
 # Grey levels of 255 between an object and what surrounds it, under which they look the same.
 _APART = 8.0
 _EIGHT = np.ones((3, 3), bool)
+# Planes whose median area says that an object has become thin.
+_RECENT = 3
 
 #: Why a plane does not carry an object on; "" where it does.
 Fault = Literal["", "nothing", "small", "shrunk", "grown", "regrown", "moved", "unsure", "unlike"]
@@ -40,8 +42,9 @@ class StopSettings:
     stability : float
         Least stability of its outline.
     regrow : float
-        Once the area has fallen under half of its largest, it may not grow again to more than this
-        multiple of its least since: another object has taken over, as the tooth that it bites on.
+        Once the area, as the median of three planes, has fallen under half of its largest, it may
+        not grow again to more than this multiple of its least since: another object has taken
+        over, as the tooth that it bites on.
     alike : float
         Least part of its pixels that are as bright as the object was on the plane before, and not
         as bright as what surrounded it there. Not asked where both were alike.
@@ -129,7 +132,7 @@ class Course:
         self._pixel = pixel_mm2
         self._areas: deque[int] = deque([start.area], settings.memory)
         self._largest = start.area
-        self._least: int | None = None
+        self._least: float | None = None
 
     def fault_of(
         self, mask: Mask, stability: float, grey: npt.NDArray[np.uint8], before: Mask, look: Look
@@ -170,10 +173,11 @@ class Course:
 
     def take(self, mask: Mask) -> None:
         """Count a mask as the next plane."""
-        area = mask.area
-        self._areas.append(area)
-        self._largest = max(self._largest, area)
+        self._areas.append(mask.area)
+        self._largest = max(self._largest, mask.area)
+        # One plane alone says little: near metal half of a mask may be cut away.
+        recent = float(np.median(list(self._areas)[-_RECENT:]))
         if self._least is not None:
-            self._least = min(self._least, area)
-        elif area < self._largest / 2:
-            self._least = area
+            self._least = min(self._least, recent)
+        elif recent < self._largest / 2:
+            self._least = recent
