@@ -10,6 +10,7 @@ from napari_coseg.inference.grid import (
     scale_factor,
     tile_origins,
 )
+from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.types import CosegError
 
 
@@ -44,7 +45,8 @@ def test_touching_lists_exactly_the_tiles_that_share_a_pixel() -> None:
 
 def test_an_overlap_beyond_half_a_tile_is_refused() -> None:
     with pytest.raises(CosegError, match="more than half"):
-        TileGrid((100, 100), 64, 36)
+        PredictSettings(overlap=36).overlap_of(64)
+    assert PredictSettings(overlap=32).overlap_of(64) == 32
 
 
 def test_scales_that_hardly_differ_leave_pixels_as_they_are() -> None:

@@ -154,13 +154,6 @@ class TileGrid:
     tile: int
     overlap: int
 
-    def __post_init__(self) -> None:
-        if self.overlap * 2 > self.tile:
-            raise CosegError(
-                f"An overlap of {self.overlap} pixels is more than half of the model's tile of "
-                f"{self.tile}: choose a smaller one."
-            )
-
     @cached_property
     def rows(self) -> tuple[int, ...]:
         """First rows of the tiles."""

@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_coseg.inference.blending import enlarged, raster, tile_weights
-from napari_coseg.inference.grid import Box, TileGrid
+from napari_coseg.inference.grid import Box, tile_origins
 from napari_coseg.inference.runner import Outputs, Task
 from napari_coseg.inference.volume_input import BLOCK
+
+#: Sides of tiles are multiples of this, the coarsest stride of a network.
+_STRIDE = 32
 
 _Float32 = npt.NDArray[np.float32]
 _Bool = npt.NDArray[np.bool_]
@@ -21,6 +24,9 @@ _Bool = npt.NDArray[np.bool_]
 class Raster:
     """Where the tiles of a plane lie.
 
+    Tiles of a plane are as large as what there is to see in it, within limits: in overlaps a
+    network would see everything twice, and far-off bone tells it what is near.
+
     Attributes
     ----------
     box : Box
@@ -28,43 +34,48 @@ class Raster:
         the plane.
     origins : tuple of (int, int)
         First row and column of each tile; what tiles show outside of the plane is padding.
-    tile, overlap : int
-        Side of a tile, least overlap of neighbours.
+    sides : tuple of int
+        Rows and columns of a tile, multiples of 32.
+    overlap : int
+        Least overlap of neighbours.
     """
 
     box: Box
     origins: tuple[tuple[int, int], ...]
-    tile: int
+    sides: tuple[int, int]
     overlap: int
 
     @classmethod
-    def around(cls, wanted: _Bool, tile: int, overlap: int) -> Raster | None:
+    def around(cls, wanted: _Bool, overlap: int, *, least: int, most: int) -> Raster | None:
         """Lay tiles over the squares that are wanted; None where there is none.
 
         Parameters
         ----------
         wanted : ndarray of bool
             One for each square of `BLOCK`.
-        tile, overlap : int
-            As the attributes.
+        overlap : int
+            As the attribute.
+        least, most : int
+            Sides of the smallest tile, a multiple of 32, and of the largest.
         """
         rows, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
         if not rows.size:
             return None
         top, left = int(rows[0]), int(columns[0])
         bottom, right = int(rows[-1]) + 1, int(columns[-1]) + 1
-        grid = TileGrid(((bottom - top) * BLOCK, (right - left) * BLOCK), tile, overlap)
+        lengths = (bottom - top) * BLOCK, (right - left) * BLOCK
+        height, width = (_side(length, overlap, least, most) for length in lengths)
         origins = []
-        for number in range(len(grid)):
-            row, column = grid.origin(number)
-            row, column = row + top * BLOCK, column + left * BLOCK
-            # Squares that a tile has a part of.
-            down = slice(max(0, row // BLOCK), -(-(row + tile) // BLOCK))
-            across = slice(max(0, column // BLOCK), -(-(column + tile) // BLOCK))
-            if wanted[down, across].any():
-                origins.append((row, column))
+        for down in tile_origins(lengths[0], height, overlap):
+            for across in tile_origins(lengths[1], width, overlap):
+                row, column = down + top * BLOCK, across + left * BLOCK
+                # Squares that a tile has a part of.
+                rows_of = slice(max(0, row // BLOCK), -(-(row + height) // BLOCK))
+                columns_of = slice(max(0, column // BLOCK), -(-(column + width) // BLOCK))
+                if wanted[rows_of, columns_of].any():
+                    origins.append((row, column))
         box = (top * BLOCK, left * BLOCK, bottom * BLOCK, right * BLOCK)
-        return cls(box, tuple(origins), tile, overlap)
+        return cls(box, tuple(origins), (height, width), overlap)
 
     def cut(
         self, picture: npt.NDArray[np.uint8], padding: str | None
@@ -79,7 +90,7 @@ class Raster:
         """
         tiles = []
         for origin in self.origins:
-            ends = [start + self.tile for start in origin]
+            ends = [start + side for start, side in zip(origin, self.sides, strict=True)]
             inside = tuple(
                 slice(max(0, start), min(length, end))
                 for start, end, length in zip(origin, ends, picture.shape, strict=False)
@@ -239,17 +250,28 @@ class PlaneMaps:
         return np.pad(cells, ((0, 0), (1, 1), (1, 1)), mode="edge")
 
 
+def _side(length: int, overlap: int, least: int, most: int) -> int:
+    """Return the side of the fewest tiles that cover a length, no larger than they must be."""
+    most = max(least, most // _STRIDE * _STRIDE)
+    count = 1 if length <= most else -(-(length - overlap) // (most - overlap))
+    side = -(-(length + (count - 1) * overlap) // count)
+    return max(least, -(-side // _STRIDE) * _STRIDE)
+
+
 def _blended(tiles: Raster, outputs: Sequence[Outputs], stride: int, task: Task) -> Outputs:
     box = tiles.box
     size = (box[2] - box[0]) // stride, (box[3] - box[1]) // stride
     total = np.zeros((len(outputs[0]), *size), np.float32)
     weights = np.zeros(size, np.float32)
-    ramp = tile_weights(tiles.tile // stride, tiles.overlap // stride)
+    ramps = [tile_weights(side // stride, tiles.overlap // stride) for side in tiles.sides]
     for origin, output in zip(tiles.origins, outputs, strict=True):
         at = [(start - edge) // stride for start, edge in zip(origin, box, strict=False)]
-        here = tuple(slice(max(0, a), min(a + len(ramp), n)) for a, n in zip(at, size, strict=True))
+        here = tuple(
+            slice(max(0, a), min(a + len(ramp), n))
+            for a, n, ramp in zip(at, size, ramps, strict=True)
+        )
         there = tuple(slice(h.start - a, h.stop - a) for h, a in zip(here, at, strict=True))
-        weight = ramp[there[0], None] * ramp[None, there[1]]
+        weight = ramps[0][there[0], None] * ramps[1][None, there[1]]
         total[:, here[0], here[1]] += output[:, there[0], there[1]].astype(np.float32) * weight
         weights[here] += weight
     seen = weights > 0

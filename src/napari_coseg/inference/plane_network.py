@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.windows import Window
 from napari_coseg.inference.plane_maps import PlaneMaps, Raster
-from napari_coseg.inference.runner import Outputs, Task, TilesRunner
+from napari_coseg.inference.runner import Task, TilesRunner
 from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.stream import Model
 from napari_coseg.inference.timing import Timings
@@ -25,6 +26,10 @@ from napari_coseg.inference.volume_input import (
 from napari_coseg.types import CosegError
 
 _Bool = npt.NDArray[np.bool_]
+
+#: Side of the largest tile of a plane, in sides of the tile that the network was trained with.
+#: With twice the side jaws are better still, but teeth are seen where there are none.
+_LARGEST = 1.5
 
 
 class PlaneNetwork:
@@ -97,7 +102,8 @@ class PlaneNetwork:
             if near is not None:
                 wanted &= near
             tile = self.runner.tile
-            tiles = Raster.around(wanted, tile, self._settings.overlap_of(tile))
+            overlap, most = self._settings.overlap_of(tile), int(_LARGEST * tile)
+            tiles = Raster.around(wanted, overlap, least=tile, most=most)
             if tiles is None:
                 return None, []
             return tiles, tiles.cut(picture, self._settings.padding)
@@ -107,14 +113,21 @@ class PlaneNetwork:
     ) -> list[PlaneMaps | None]:
         """Compute the maps of planes that were read; None for one with nothing to see."""
         tiles = [tile for _, of_plane in planes for tile in of_plane]
-        outputs: dict[Task, list[Outputs]] = {task: [] for task in self.runner.tasks}
-        while len(outputs[self.runner.tasks[0]]) < len(tiles):
-            self._check()
-            done = len(outputs[self.runner.tasks[0]])
-            with self._timings.of("network"):
-                found = self.runner.run_all(tiles[done : done + self.runner.largest_batch])
-            for task, of_task in found.items():
-                outputs[task] += list(of_task)
+        outputs: dict[Task, list[Any]] = {task: [None] * len(tiles) for task in self.runner.tasks}
+        by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        for number, tile in enumerate(tiles):
+            by_shape[tile.shape].append(number)
+        for shape, alike in by_shape.items():
+            done = 0
+            while done < len(alike):
+                self._check()
+                together = alike[done : done + self._batch(shape)]
+                with self._timings.of("network"):
+                    found = self.runner.run_all([tiles[number] for number in together])
+                for task, of_task in found.items():
+                    for number, output in zip(together, of_task, strict=True):
+                        outputs[task][number] = output
+                done += len(together)
         with self._lock:
             self.tiles += len(tiles)
         maps: list[PlaneMaps | None] = []
@@ -129,6 +142,11 @@ class PlaneNetwork:
                     maps.append(PlaneMaps.blended(where, own, self.runner.strides))
                 start = stop
         return maps
+
+    def _batch(self, shape: Sequence[int]) -> int:
+        """Return how many tiles of a shape take the memory of the runner's batch."""
+        of_one = shape[0] * shape[1] / self.runner.tile**2
+        return max(1, int(self.runner.largest_batch / of_one))
 
 
 def tasks_by_scale(model: Model) -> list[tuple[float, tuple[Task, ...]]]:

@@ -97,8 +97,20 @@ class PredictSettings:
             raise CosegError(f"workers must not be negative: {self.workers}.")
 
     def overlap_of(self, tile: int) -> int:
-        """Return the overlap of tiles of a side."""
-        return tile // 24 * 4 if self.overlap is None else self.overlap
+        """Return the overlap of tiles of a side.
+
+        Raises
+        ------
+        CosegError
+            If it was set to more than half of the side.
+        """
+        overlap = tile // 24 * 4 if self.overlap is None else self.overlap
+        if overlap * 2 > tile:
+            raise CosegError(
+                f"An overlap of {overlap} pixels is more than half of the model's tile of "
+                f"{tile}: choose a smaller one."
+            )
+        return overlap
 
     def for_model(self, card: ModelCard) -> PredictSettings:
         """Return these settings with the model's padding and post-processing where none is given.
