@@ -44,6 +44,9 @@ FDI_NUMBERS: tuple[int, ...] = tuple(
     for tooth in range(1, 9 if quadrant <= 4 else 6)
 )
 
+#: Jaws of a tooth; "" where it is unknown.
+JAWS = ("", "upper", "lower")
+
 
 def jaw_of(fdi: int) -> str:
     """Return the jaw of a tooth by its FDI number: "upper" or "lower", "" for no number."""

@@ -1,4 +1,4 @@
-"""FDI numbers in a journal, and journals from before they were in it."""
+"""FDI numbers and jaws in a journal, and journals from before they were in it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ from tests.annotation.helpers import identity_of, open_case, rectangle, table
 #: changed back.
 OLD = Path(__file__).parent / "data" / "journal-1.gz"
 OLD_SHAPE = (6, 12, 10)
+#: Written by the program of format 2 as it was last (commit 93bd855): a suggestion of two teeth,
+#: the first of which is 46; that it is 47 was undone.
+WITHOUT_JAWS = OLD.with_name("journal-2.gz")
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def path(tmp_path: Path) -> Path:
 def case(path: Path, labels: np.ndarray) -> Case:
     known = {
         1: ObjectRecord(1, 1, 0.9, origin="model", fdi=46, fdi_confidence=0.8),
-        2: ObjectRecord(2, 1, 0.7, origin="model"),
+        2: ObjectRecord(2, 1, 0.7, origin="model", jaw="lower"),
     }
     case = open_case(path, labels, objects=known, run=Run("Suggestion: 2 objects", "a-model"))
     yield case
@@ -53,6 +56,10 @@ def case(path: Path, labels: np.ndarray) -> Case:
 
 def numbers(case: Case) -> dict[int, tuple[int, float]]:
     return {label: (one.fdi, one.fdi_confidence) for label, one in case.objects.items()}
+
+
+def jaws(case: Case) -> dict[int, str]:
+    return {label: one.jaw for label, one in case.objects.items()}
 
 
 def test_a_number_is_an_edit_as_any(case: Case, path: Path, labels: np.ndarray) -> None:
@@ -81,6 +88,23 @@ def test_a_number_is_an_edit_as_any(case: Case, path: Path, labels: np.ndarray) 
     for wrong, words in (({1: 49}, "49 is no FDI number"), ({5: 11}, "no object 5")):
         with open_case(path, labels) as again, pytest.raises(CosegError, match=words):
             again.set_fdi(wrong)
+
+
+def test_a_jaw_is_known_without_a_number(case: Case, path: Path, labels: np.ndarray) -> None:
+    assert jaws(case) == {1: "lower", 2: "lower"}
+    case.set_fdi({2: 11})
+    assert jaws(case)[2] == "upper"
+    # Without its number a tooth stays where it was.
+    case.set_fdi({2: 0})
+    assert jaws(case)[2] == "upper"
+    case.undo()
+    case.undo()
+    case.split(1, [(3.0, 0.0, 5.6), (3.0, 9.0, 5.6)])
+    assert jaws(case) == {1: "lower", 2: "lower", 3: "lower"}
+    case.commit(rectangle(3, 12, 0, 4, 18, 6), label=2, protect=False)
+    case.close()
+    with open_case(path, labels) as again:
+        assert jaws(again) == {1: "lower", 2: "lower", 3: "lower"}
 
 
 def test_numbers_stay_with_their_teeth(case: Case, labels: np.ndarray) -> None:
@@ -114,7 +138,7 @@ def test_a_suggestion_brings_its_numbers(tmp_path: Path) -> None:
     place = tmp_path / "case.coseg"
     one = suggested.suggestion(place)
     assert one.objects is not None
-    told = one.objects.assign(fdi=[0, 36], fdi_confidence=[0.0, 0.875])
+    told = one.objects.assign(fdi=[0, 36], fdi_confidence=[0.0, 0.875], jaw=["upper", "lower"])
     put_in_place(
         write_beside(replace(one, objects=told), suggested.identify(suggested.IMAGE)), place
     )
@@ -122,6 +146,7 @@ def test_a_suggestion_brings_its_numbers(tmp_path: Path) -> None:
     assert stored is not None
     found = {label: (r.fdi, r.fdi_confidence) for label, r in stored.objects.items()}
     assert found == {1: (0, 0.0), 2: (36, 0.875)}
+    assert {label: r.jaw for label, r in stored.objects.items()} == {1: "upper", 2: "lower"}
 
 
 def test_a_journal_of_format_1(path: Path) -> None:
@@ -152,7 +177,21 @@ def test_a_journal_of_format_1(path: Path) -> None:
     database = sqlite3.connect(path)
     assert database.execute("PRAGMA user_version").fetchone() == (FORMAT,)
     database.close()
-    assert FORMAT == 2
+    assert FORMAT == 3
+
+
+def test_a_journal_of_format_2(path: Path) -> None:
+    path.write_bytes(gzip.decompress(WITHOUT_JAWS.read_bytes()))
+    labels = np.zeros(OLD_SHAPE, np.uint16)
+    with Case.open(path, identity_of(OLD_SHAPE), labels) as case:
+        # A number says in which jaw a tooth is; of the other one nothing was kept.
+        assert jaws(case) == {1: "lower", 2: ""}
+        case.redo()
+        assert numbers(case) == {1: (47, 1.0), 2: (0, 0.0)}
+        case.set_fdi({2: 21})
+        assert jaws(case) == {1: "lower", 2: "upper"}
+    with Case.open(path, identity_of(OLD_SHAPE), labels) as case:
+        assert jaws(case) == {1: "lower", 2: "upper"}
 
 
 def test_jaws_by_number() -> None:

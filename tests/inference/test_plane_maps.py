@@ -23,8 +23,10 @@ def test_what_is_small_has_a_tile_of_the_networks_size() -> None:
     found = _raster(slice(20, 22), slice(30, 35))
     assert found.sides == (TILE, TILE)
     ((row, column),) = found.origins
-    assert row <= 20 * BLOCK and row + TILE >= 22 * BLOCK
-    assert column <= 30 * BLOCK and column + TILE >= 35 * BLOCK
+    assert row <= 20 * BLOCK
+    assert row + TILE >= 22 * BLOCK
+    assert column <= 30 * BLOCK
+    assert column + TILE >= 35 * BLOCK
 
 
 def test_what_is_wide_has_one_wide_tile_as_far_as_that_goes() -> None:
@@ -36,7 +38,8 @@ def test_what_is_wide_has_one_wide_tile_as_far_as_that_goes() -> None:
 @pytest.mark.parametrize("squares", [17, 20, 29, 30, 31, 44, 60, 99])
 def test_tiles_cover_all_and_are_no_larger_than_the_largest(squares: int) -> None:
     found = _raster(slice(0, squares), slice(0, 3))
-    assert found.sides[0] <= MOST and found.sides[0] % 32 == 0
+    assert found.sides[0] <= MOST
+    assert found.sides[0] % 32 == 0
     covered = np.zeros(squares * BLOCK, int)
     for row, _ in found.origins:
         covered[max(0, row) : row + found.sides[0]] += 1

@@ -20,8 +20,8 @@ from napari_coseg.annotation.identity import ImageIdentity
 from napari_coseg.types import CosegError
 
 #: Version of the tables below and of what is in them. 2: records of objects have the axes of their
-#: planes, which some of format 1 had too, an FDI number, and its confidence.
-FORMAT = 2
+#: planes, which some of format 1 had too, an FDI number, and its confidence. 3: and a jaw.
+FORMAT = 3
 #: The oldest one that is read.
 _OLDEST = 1
 #: Marks a SQLite file as a journal: "CSEG".
@@ -117,7 +117,7 @@ class Database:
                 self._set("made", str(time.time()))
                 self._set("head", "0")
             if version < FORMAT:
-                # Of format 1 nothing has to be written anew: what its records do not say is not
+                # Of older ones nothing has to be written anew: what their records do not say is not
                 # known. What is written from here on an older program must not read.
                 db.execute(f"PRAGMA user_version={FORMAT}")
         try:

@@ -123,7 +123,6 @@ class ObjectEdits:
             class_id = item.class_id
             if class_id is None:
                 class_id = 0 if old is None else old.class_id
-            fdi, confidence = (0, 0.0) if old is None else (old.fdi, old.fdi_confidence)
             told[label] = ObjectRecord(
                 label,
                 class_id,
@@ -132,10 +131,11 @@ class ObjectEdits:
                 planes=item.placed(),
                 model=item.model,
                 axes=(item.axis,) * len(item.placed()),
-                fdi=fdi,
-                fdi_confidence=confidence,
             )
             if old is not None:
+                told[label] = dataclasses.replace(
+                    told[label], fdi=old.fdi, fdi_confidence=old.fdi_confidence, jaw=old.jaw
+                )
                 told[label] = _with_other_planes(told[label], old, item)
         if not told:
             raise CosegError("There is no object to commit; draw one first.")

@@ -14,7 +14,7 @@ from napari_coseg.annotation.stored_labels import StoredLabels
 from napari_coseg.imaging.objects import object_table
 from napari_coseg.imaging.volume_objects import volume_objects
 from napari_coseg.imaging.volume_result import VOLUME_COLUMNS
-from napari_coseg.types import IGNORE, OBJECT_COLUMNS, ClassTable, jaw_of
+from napari_coseg.types import IGNORE, OBJECT_COLUMNS, ClassTable
 
 Classes = npt.NDArray[np.uint8]
 
@@ -69,7 +69,7 @@ def objects_of(
         frame["fdi_confidence"] = np.array(
             [0.0 if r is None else r.fdi_confidence for r in records], float
         )
-        frame["jaw"] = [jaw_of(int(number)) for number in frame["fdi"]]
+        frame["jaw"] = ["" if r is None else r.jaw for r in records]
     return frame[list(columns)], columns
 
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from napari_coseg.types import CosegError, Prompt
+from napari_coseg.types import CosegError, Prompt, jaw_of
 
 #: A record before and after an edit; None where there is no object.
 Row = tuple["ObjectRecord | None", "ObjectRecord | None"]
-#: What older records do not say: axes, FDI number, its confidence.
-_NOT_KNOWN: tuple[Any, ...] = ((), 0, 0.0)
+#: What older records do not say: axes, FDI number, its confidence, jaw.
+_NOT_KNOWN: tuple[Any, ...] = ((), 0, 0.0, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,9 @@ class ObjectRecord:
         FDI number of a tooth, 0 for none.
     fdi_confidence : float
         How sure that number is, 0 to 1: 1 where a person gave it.
+    jaw : str
+        "upper" or "lower" for a tooth whose jaw is known, else ""; that of its number where it has
+        one.
     origin : str
         Where it comes from: "prompt", "brush", "model", "file", "split", "merge".
     model : str
@@ -61,8 +64,11 @@ class ObjectRecord:
     axes: tuple[int, ...] = ()
     fdi: int = 0
     fdi_confidence: float = 0.0
+    jaw: str = ""
 
     def __post_init__(self) -> None:
+        if self.fdi:
+            object.__setattr__(self, "jaw", jaw_of(self.fdi))
         if not any(self.axes):
             object.__setattr__(self, "axes", ())
         # One NaN for all: two records without a score are equal then.
@@ -102,13 +108,15 @@ def record_to_plain(record: ObjectRecord) -> list[Any]:
         record.axes,
         record.fdi,
         record.fdi_confidence,
+        record.jaw,
     ]
 
 
 def record_from_plain(label: int, plain: list[Any]) -> ObjectRecord:
     """Return the record of a label that `record_to_plain` took apart.
 
-    Records of journals of format 1 end after the model, or after the axes.
+    Records of journals of format 1 end after the model, or after the axes; those of format 2
+    before the jaw.
 
     Raises
     ------
@@ -117,7 +125,7 @@ def record_from_plain(label: int, plain: list[Any]) -> ObjectRecord:
     """
     try:
         class_id, score, area, box, prompts, planes, origin, model, *further = plain
-        axes, fdi, confidence = (*further, *_NOT_KNOWN[len(further) :])
+        axes, fdi, confidence, jaw = (*further, *_NOT_KNOWN[len(further) :])
         return ObjectRecord(
             label,
             int(class_id),
@@ -131,6 +139,7 @@ def record_from_plain(label: int, plain: list[Any]) -> ObjectRecord:
             tuple(int(axis) for axis in axes),
             int(fdi),
             float(confidence),
+            str(jaw),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CosegError(f"The journal's record of object {label} is damaged.") from error

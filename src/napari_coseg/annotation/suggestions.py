@@ -47,7 +47,7 @@ class Suggestion:
     classes : ClassTable
     model : str
     objects : DataFrame or None
-        Of instances: ``label``, ``class`` and ``score``; of teeth also ``fdi`` and
+        Of instances: ``label``, ``class`` and ``score``; of teeth also ``jaw``, ``fdi`` and
         ``fdi_confidence``.
     settings : mapping
         Of the run; no names of files.
@@ -183,6 +183,7 @@ def _records(suggestion: Suggestion) -> dict[int, ObjectRecord]:
         table["score"],
         table.get("fdi", nothing),
         table.get("fdi_confidence", nothing),
+        table.get("jaw", [""] * len(table)),
         strict=True,
     )
     return {
@@ -194,6 +195,7 @@ def _records(suggestion: Suggestion) -> dict[int, ObjectRecord]:
             model=suggestion.model,
             fdi=int(fdi),
             fdi_confidence=float(confidence),
+            jaw=str(jaw),
         )
-        for label, kind, score, fdi, confidence in rows
+        for label, kind, score, fdi, confidence, jaw in rows
     }

@@ -20,7 +20,7 @@ from napari_coseg.layers.tuples import (
     own_metadata,
 )
 from napari_coseg.layers.volume_layers import kept_grid
-from napari_coseg.types import FDI_NUMBERS, ClassTable, CosegError
+from napari_coseg.types import FDI_NUMBERS, JAWS, ClassTable, CosegError
 
 #: Classes of a layer that nobody has named any for.
 PLAIN = ClassTable.from_names(["object"])
@@ -41,6 +41,8 @@ class KnownObject:
         FDI number of a tooth, 0 for none.
     fdi_confidence : float
         0 to 1.
+    jaw : str
+        Of a tooth, "upper" or "lower"; "" where it is unknown.
     """
 
     label: int
@@ -49,6 +51,7 @@ class KnownObject:
     model: str
     fdi: int = 0
     fdi_confidence: float = 0.0
+    jaw: str = ""
 
 
 def objects_layer(image: Any, stack: Stack, classes: ClassTable = PLAIN) -> Labels:
@@ -144,13 +147,14 @@ def known_objects(layer: Any) -> list[KnownObject]:
     scores = np.asarray(features.get("score", nothing + math.nan), float)
     numbers = np.nan_to_num(np.asarray(features.get("fdi", nothing), float)).astype(np.int64)
     sure = np.nan_to_num(np.asarray(features.get("fdi_confidence", nothing), float))
+    jaws = [jaw if jaw in JAWS else "" for jaw in features.get("jaw", [""] * len(features))]
     # A table of somebody else may have other numbers under that name.
     numbers[~np.isin(numbers, FDI_NUMBERS)] = 0
     sure[numbers == 0] = 0.0
     return [
-        KnownObject(int(label), int(kind), float(score), model, int(number), float(confidence))
-        for label, kind, score, number, confidence in zip(
-            labels, kinds, scores, numbers, sure, strict=True
+        KnownObject(int(label), int(kind), float(score), model, int(number), float(confidence), jaw)
+        for label, kind, score, number, confidence, jaw in zip(
+            labels, kinds, scores, numbers, sure, jaws, strict=True
         )
         if label > 0
     ]

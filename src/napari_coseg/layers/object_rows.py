@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from napari_coseg.types import ClassTable, jaw_of
+from napari_coseg.types import ClassTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,10 @@ class Record(Protocol):
     @property
     def fdi_confidence(self) -> float:
         """0 to 1."""
+
+    @property
+    def jaw(self) -> str:
+        """Of a tooth, "upper" or "lower"; "" where it is unknown."""
 
 
 def object_rows(
@@ -89,7 +93,7 @@ def object_rows(
             )
     frame["origin"] = [r.origin for r in records]
     if axes == 3:
-        frame["jaw"] = np.array([jaw_of(r.fdi) for r in records], object)
+        frame["jaw"] = np.array([r.jaw for r in records], object)
         frame["fdi"] = np.array([r.fdi for r in records], np.int64)
         frame["fdi_confidence"] = np.array([r.fdi_confidence for r in records], float)
     frame = frame.set_index("index", drop=False)

@@ -29,6 +29,7 @@ def known_records(layer: Any) -> dict[int, ObjectRecord]:
             model=one.model,
             fdi=one.fdi,
             fdi_confidence=one.fdi_confidence,
+            jaw=one.jaw,
         )
         for one in known_objects(layer)
     }

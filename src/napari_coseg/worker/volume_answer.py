@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_coseg.imaging.volume_grid import VolumeGrid
 from napari_coseg.imaging.volume_result import VOLUME_COLUMNS, VolumeResult
-from napari_coseg.types import ClassTable
+from napari_coseg.types import JAWS, ClassTable
 from napari_coseg.worker.protocol import Message, ProtocolError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 #: Bytes of labels that travel in one message, but for a plane that is larger.
 _SLAB = 16 << 20
-_JAWS = ("", "upper", "lower")
 #: Of each task the type of its labels, and the largest that fits.
 _TASKS: dict[str, tuple[type[np.integer[Any]], int]] = {
     "regions": (np.uint8, (1 << 8) - 1),
@@ -86,7 +85,7 @@ def send_result(result: VolumeResult, send: Callable[..., None]) -> None:
 
 def _columns(objects: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
     columns = {name: objects[name].to_numpy() for name in VOLUME_COLUMNS if name not in _WORDS}
-    codes = [_JAWS.index(word) for word in objects["jaw"]]
+    codes = [JAWS.index(word) for word in objects["jaw"]]
     return {**columns, "jaw": np.array(codes, np.uint8)}
 
 
@@ -169,7 +168,7 @@ def _objects(
     columns: dict[str, Any] = {}
     for name in VOLUME_COLUMNS:
         if name == "jaw":
-            columns[name] = np.array(_JAWS, object)[arrays["jaw"]]
+            columns[name] = np.array(JAWS, object)[arrays["jaw"]]
         elif name in _WORDS:
             table = regions if name == "region_name" else instances
             names = np.array([table.name_of(i) for i in range(len(table) + 1)], object)
