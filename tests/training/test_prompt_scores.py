@@ -7,12 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
 from napari_coseg.datasets.folder import FolderDataset
+from napari_coseg.metrics.report import summarise_table
 from napari_coseg.models.syncsam.prompts import PADDING, PromptBatch
 from napari_coseg.training.mask_items import MaskSet
 from napari_coseg.training.prompt_samples import PromptSamples, whole_image
@@ -95,6 +97,28 @@ def test_a_limit_of_objects(tmp_path: Path) -> None:
     assert len(score_prompts(Echo(), HALF, HALF, sets, objects=4)) == 4
     again = [score_prompts(Echo(), HALF, HALF, sets, seed=3) for _ in range(2)]
     assert again[0].equals(again[1])
+
+
+def test_objects_of_one_image_are_one_of_what_an_interval_is_over(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "image": [f"{image}#{number}" for image in "abc" for number in range(40)],
+            "group": [image for image in "abc" for _ in range(40)],
+            "task": "prompts",
+            "class_id": 1,
+            "class": "set",
+            "box": [0.1 * place for place in range(3) for _ in range(40)],
+        }
+    )
+    (row,) = summarise_table(table, ["box"]).itertuples()
+    # Each resample is of three images: all of them may be the first, or the last.
+    assert (row.low, row.mean, row.high) == pytest.approx((0, 0.1, 0.2))
+    alone = summarise_table(table.drop(columns="group"), ["box"]).iloc[0]
+    assert alone["high"] - alone["low"] < 0.05
+    labels = np.zeros((128, 128), np.uint16)
+    labels[:64, :64], labels[70:, 70:] = 1, 2
+    found = score_prompts(Echo(), HALF, HALF, [("set", one_set(tmp_path, labels))])
+    assert found["group"].tolist() == ["a", "a"]
 
 
 def test_training_on_whole_images(tmp_path: Path, prompt_config: dict[str, Any]) -> None:

@@ -75,6 +75,14 @@ def score_model(
             notes.append(f"{name} has no object: it is not scored.")
         elif objects is not None and len(one.items) > 0:
             notes.append(f"{name}: at most {objects} objects, of items in a random order.")
+    for name, of_set in images.groupby("class", sort=False):
+        groups = of_set["group"].nunique()
+        if groups > 1:
+            notes.append(
+                f"{name}: intervals are over {groups} patients, volumes or images."
+            )
+        else:
+            notes.append(f"{name}: all objects are of one patient or image: there is no interval.")
     summary = summarise_table(images, list(SCORES))
     problems = [line for _, one in sets for line in faults_of(one.dataset)]
     scores = Scores(model, truth, images, summary, notes=notes, problems=problems)

@@ -166,7 +166,8 @@ def summarise_table(
     Parameters
     ----------
     images : DataFrame
-        Columns ``task``, ``class_id``, ``class`` and the scores.
+        Columns ``task``, ``class_id``, ``class`` and the scores; ``group`` where it is known whose
+        what is in a row is.
     scores : sequence of str
     resamples, seed : int
 
@@ -178,8 +179,10 @@ def summarise_table(
     rows = []
     for (task, class_id, name), group in images.groupby(["task", "class_id", "class"], sort=False):
         for score in scores:
-            values = group[score].dropna().to_numpy(float)
-            low, high = bootstrap_interval(values, resamples, seed)
+            known = group[score].dropna()
+            values = known.to_numpy(float)
+            whose = group.loc[known.index, "group"].to_numpy() if "group" in group else None
+            low, high = bootstrap_interval(values, resamples, seed, groups=whose)
             mean = values.mean() if len(values) else np.nan
             rows.append((task, class_id, name, score, np.nan, mean, low, high, len(values)))
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from napari_coseg.metrics.comparison import KEYS
 from napari_coseg.models.syncsam.encoder import Encoding
 from napari_coseg.models.syncsam.network import SyncSamNetwork
 from napari_coseg.training.interaction import Session
@@ -65,7 +66,8 @@ def score_prompts(
     Returns
     -------
     DataFrame
-        One row an object: columns ``image`` (item and object), ``task`` (``"prompts"``),
+        One row an object: columns ``image`` (item and object), ``group`` (patient, slide or volume
+        of the item, which itself is one where that is unknown), ``task`` (``"prompts"``),
         ``class_id``, ``class`` (the set), and one for each of `SCORES`.
 
     Raises
@@ -86,14 +88,13 @@ def score_prompts(
             random = torch.Generator().manual_seed(seed)
             most = None if objects is None else objects - found
             for label, scores in _of_item(network, mean, std, read, random, most):
-                image = f"{item.name}#{label}"
-                rows.append(
-                    {"image": image, "task": "prompts", "class_id": number, "class": name} | scores
-                )
+                of_object = {"image": f"{item.name}#{label}", "group": item.group}
+                of_set = {"task": "prompts", "class_id": number, "class": name}
+                rows.append(of_object | of_set | scores)
                 found += 1
             done += 1
             progress(done, total)
-    return pd.DataFrame(rows, columns=["image", "task", "class_id", "class", *SCORES])
+    return pd.DataFrame(rows, columns=[*KEYS, *SCORES])
 
 
 def _of_item(
