@@ -117,6 +117,16 @@ def test_a_second_run_goes_on(root: Path, tmp_path: Path) -> None:
     assert sorted(len(text["images"]) for text in texts) == [1, 1]
 
 
+def test_an_item_may_have_any_name(root: Path, tmp_path: Path) -> None:
+    for path in root.glob("*/p2_b.png"):
+        path.rename(path.with_stem("settings"))
+    about = (root / "dataset.toml").read_text("utf-8")
+    (root / "dataset.toml").write_text(about.replace("p2_b", "settings"), encoding="utf-8")
+    assert run(root, tmp_path / "out", "folder").written == 2
+    again = run(root, tmp_path / "out", "folder")
+    assert (again.written, again.skipped) == (0, 2)
+
+
 def test_what_is_left_out_is_named(root: Path, tmp_path: Path) -> None:
     (root / "images" / "p2_b.png").write_bytes(b"no picture")
     found = run(root, tmp_path / "out", "geojson", skip=True)

@@ -78,9 +78,7 @@ def score_model(
     for name, of_set in images.groupby("class", sort=False):
         groups = of_set["group"].nunique()
         if groups > 1:
-            notes.append(
-                f"{name}: intervals are over {groups} patients, volumes or images."
-            )
+            notes.append(f"{name}: intervals are over {groups} patients, volumes or images.")
         else:
             notes.append(f"{name}: all objects are of one patient or image: there is no interval.")
     summary = summarise_table(images, list(SCORES))

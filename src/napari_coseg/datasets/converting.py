@@ -23,7 +23,7 @@ from napari_coseg.types import CosegError
 
 #: Where a run keeps what it has done.
 RECORDS = ".convert"
-_SETTINGS = "settings.json"
+_SETTINGS, _ITEMS = "settings.json", "items"
 #: Every layout, by its name on the command line.
 WRITERS: dict[str, type[DatasetWriter]] = {
     writer.key: writer for writer in (FolderWriter, NnunetWriter, CocoWriter, GeoJsonWriter)
@@ -143,8 +143,9 @@ def convert(
 
 def _begin(out: Path, settings: Mapping[str, Any]) -> Path:
     """Make the folders, or check that they are of a run with the same settings."""
-    records = out / RECORDS
-    told = records / _SETTINGS
+    told = out / RECORDS / _SETTINGS
+    # Apart from the settings: an item may have their name.
+    records = told.parent / _ITEMS
     try:
         if told.is_file():
             before = json.loads(told.read_text(encoding="utf-8"))
