@@ -121,6 +121,7 @@ def test_an_item_may_have_any_name(root: Path, tmp_path: Path) -> None:
     for path in root.glob("*/p2_b.png"):
         path.rename(path.with_stem("settings"))
     about = (root / "dataset.toml").read_text("utf-8")
+    about = "\n".join(line for line in about.splitlines() if not line.startswith("group"))
     (root / "dataset.toml").write_text(about.replace("p2_b", "settings"), encoding="utf-8")
     assert run(root, tmp_path / "out", "folder").written == 2
     again = run(root, tmp_path / "out", "folder")
