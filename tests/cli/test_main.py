@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from napari_coseg.cli import main as program
+from napari_coseg.cli.reporting import Stopped
 from napari_coseg.types import CosegError
 
 
@@ -28,6 +29,13 @@ def ending(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     @app.command()
     def stopped() -> None:
         raise KeyboardInterrupt
+
+    @app.command()
+    def kept() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise Stopped("stopped. 3 of 4 are done.") from error
 
     @app.command()
     def some_failed() -> None:
@@ -50,6 +58,7 @@ def ending(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
         (["no-such-command"], 2),
         (["fine", "--no-such-option"], 2),
         (["stopped"], 130),
+        (["kept"], 130),
         (["bug"], 1),
     ],
 )
@@ -73,6 +82,13 @@ def test_message_is_one_line_on_stderr(
     assert "ZeroDivisionError" in err
     assert "--debug" in err
     assert "Traceback" not in err
+
+
+def test_ctrl_c_says_what_is_kept(ending: typer.Typer, capsys: pytest.CaptureFixture[str]) -> None:
+    for word, said in (("stopped", "stopped."), ("kept", "stopped. 3 of 4 are done.")):
+        with pytest.raises(SystemExit):
+            program.main([word])
+        assert capsys.readouterr().err == f"napari-coseg: {said}\n"
 
 
 @pytest.mark.parametrize("words", [["--debug", "wrong"], ["wrong", "--debug"]])

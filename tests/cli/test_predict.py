@@ -166,7 +166,10 @@ def test_a_full_disk_ends_the_run_with_a_sentence(
 
 
 def test_ctrl_c_exits_with_130(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     class Interrupted(ReadingNetwork):
         def forward(self, *rest: object, **more: object) -> object:  # type: ignore[override]
@@ -176,6 +179,7 @@ def test_ctrl_c_exits_with_130(
     monkeypatch.setattr(loading, "load_model", lambda name, device: fake)
     out = tmp_path / "out"
     assert predict(source, "--out", out) == 130
+    assert "napari-coseg: stopped. 0 of 3 images are done" in capsys.readouterr().err
     assert sorted(path.name for path in out.iterdir()) == ["records", "run.json"]
 
 

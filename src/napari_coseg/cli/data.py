@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_coseg.cli.reporting import Stopped
 from napari_coseg.types import CosegError
 
 if TYPE_CHECKING:
@@ -140,14 +141,20 @@ def convert(
     dataset = open_dataset(root, format, options)
     errors = Console(stderr=True)
     with _bar("Converting", errors) as progress:
-        found = run(
-            dataset,
-            out,
-            to.value,
-            settings_of(dataset, options, to.value),
-            skip_faults=faults is Faults.skip,
-            progress=progress,
-        )
+        try:
+            found = run(
+                dataset,
+                out,
+                to.value,
+                settings_of(dataset, options, to.value),
+                skip_faults=faults is Faults.skip,
+                progress=progress,
+            )
+        except KeyboardInterrupt as error:
+            raise Stopped(
+                f"stopped. What is in {out} stays, but is no whole data set yet; the same command "
+                "goes on."
+            ) from error
     what = "volumes" if dataset.items[0].plane is not None else "items"
     before = f", {found.skipped} were there" if found.skipped else ""
     typer.echo(f"{found.written} {what} written{before}. The data set is {out}.")

@@ -15,6 +15,7 @@ from napari_coseg.cli.doctor import doctor
 from napari_coseg.cli.evaluate import evaluate
 from napari_coseg.cli.predict import predict
 from napari_coseg.cli.prompt import prompt
+from napari_coseg.cli.reporting import Stopped
 from napari_coseg.cli.serve import serve
 from napari_coseg.cli.train import train
 from napari_coseg.types import CosegError
@@ -62,6 +63,16 @@ def program(
     """Take what all commands share; `main` has read both options already."""
 
 
+def _words(leaving: BaseException) -> str:
+    """Return what is said of Ctrl-C, which Typer has made an exit code of."""
+    error: BaseException | None = leaving
+    while error is not None:
+        if isinstance(error, Stopped):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return "stopped."
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the program and leave with its exit code.
 
@@ -87,10 +98,10 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         print(f"napari-coseg: {error}", file=sys.stderr)
         sys.exit(NOT_STARTED)
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        sys.exit(INTERRUPTED)
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:
+            print(f"napari-coseg: {_words(leaving)}", file=sys.stderr)
+        raise
     except Exception as error:
         if debug:
             raise

@@ -6,8 +6,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -23,6 +22,10 @@ if TYPE_CHECKING:
 
 _FAILED = 1
 _TERMINATED = 128 + signal.SIGTERM
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, with a sentence that says what is kept and how to go on."""
 
 
 def run_folder(
@@ -50,6 +53,8 @@ def run_folder(
     ------
     typer.Exit
         With 1, if an image failed or the work could not go on.
+    Stopped
+        On Ctrl-C.
     CosegError
         If the folder cannot be made: nothing was started.
     """
@@ -81,9 +86,24 @@ def _report(
 ) -> int:
     """Run the jobs, tell how each ended, and return the number that failed."""
     counts = dict.fromkeys(("done", "skipped", "failed"), 0)
+    with _saying_what_is_done(counts, len(jobs)):
+        _tell_each(_with_bars(folder, jobs, console, parts), counts, console, more)
+    told = [f"{number} {outcome}" for outcome, number in counts.items() if number]
+    console.print(f"{', '.join(told) or 'No image in this part'}. Results are in {folder.out}.")
+    if counts["failed"]:
+        console.print(f"What failed is listed in {folder.out / 'failures.csv'}.")
+    return counts["failed"]
+
+
+def _tell_each(
+    results: Iterable[JobResult],
+    counts: dict[str, int],
+    console: Console,
+    more: Callable[[dict[str, Any]], str] | None,
+) -> None:
+    """Say of each image how it ended, and count it."""
     assumed = 0
-    out: Path = folder.out
-    for result in _with_bars(folder, jobs, console, parts):
+    for result in results:
         counts[result.outcome] += 1
         if result.outcome == "failed":
             print(f"{result.job.name}: {result.error}", file=sys.stderr)
@@ -102,11 +122,18 @@ def _report(
                 console.print(*notes, sep="\n")
     if assumed > 1:
         console.print(f"The same holds for {assumed - 1} other images without a pixel size.")
-    told = [f"{number} {outcome}" for outcome, number in counts.items() if number]
-    console.print(f"{', '.join(told) or 'No image in this part'}. Results are in {out}.")
-    if counts["failed"]:
-        console.print(f"What failed is listed in {out / 'failures.csv'}.")
-    return counts["failed"]
+
+
+@contextlib.contextmanager
+def _saying_what_is_done(counts: Mapping[str, int], total: int) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        done = counts["done"] + counts["skipped"]
+        raise Stopped(
+            f"stopped. {done} of {total} images are done and stay; the same command goes on with "
+            "the others."
+        ) from error
 
 
 def _with_bars(

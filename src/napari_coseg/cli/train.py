@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from napari_coseg.cli.reporting import Stopped
 from napari_coseg.types import CosegError
 
 
@@ -51,10 +52,13 @@ def train(
         check = bar.add_task("Validating", total=None, visible=False, note="")
 
         begun = False
+        reached = 0
 
         def show(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
-            nonlocal begun
+            nonlocal begun, reached
             begun = True
+            if stage in ("begin", "train"):
+                reached = done
             if stage == "begin":
                 bar.update(steps, completed=done)
             elif stage == "train":
@@ -74,6 +78,13 @@ def train(
             # Exit code 2 says that nothing was started.
             print(f"napari-coseg: {error}", file=sys.stderr)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            if not begun:
+                raise
+            raise Stopped(
+                f"stopped after step {reached}. What was saved last is in {folder}; the same "
+                "command with --resume goes on from there."
+            ) from error
     console.print(
         f"Done after {result.step} steps, best score {result.best_score:.4f}. "
         f"The model is {result.folder / 'best.safetensors'}."
