@@ -49,6 +49,18 @@ def test_our_own_results_are_no_images(tmp_path: Path) -> None:
     assert [job.name for job in find_jobs([tmp_path], tmp_path)] == ["a"]
 
 
+def test_results_of_an_earlier_run_are_no_images(tmp_path: Path) -> None:
+    old, out = tmp_path / "old", tmp_path / "out"
+    make(old, "a_regions.tif", "a_instances.tif", "run.json", "records/a.json")
+    with pytest.raises(CosegError, match="old holds results of napari-coseg and no image"):
+        find_jobs([old], out)
+    make(old, "a.png")
+    assert [job.name for job in find_jobs([old], out)] == ["a"]
+    # Without a run's own files such names are somebody's images.
+    make(tmp_path / "other", "run.json", "dental_regions.tif")
+    assert [job.name for job in find_jobs([tmp_path / "other"], out)] == ["dental_regions"]
+
+
 def test_a_file_named_twice_is_done_once(tmp_path: Path) -> None:
     path, _ = make(tmp_path, "a.png", "sub/other.txt")
     jobs = find_jobs([path, tmp_path, tmp_path / "sub" / ".." / "a.png"], tmp_path / "out")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from napari_coseg.imaging.volume_headers import VOLUME_SUFFIXES, is_volume
 from napari_coseg.imaging.volume_opening import holds_dicom, input_name, is_volume_input
+from napari_coseg.inference.records import FOLDER as RECORDS
+from napari_coseg.inference.records import RUN_FILE
 from napari_coseg.types import CosegError
 
 #: Endings of the files that a folder is searched for. A file that is named itself may have any.
@@ -123,7 +125,8 @@ def shard_of(jobs: Sequence[Job], index: int, count: int) -> list[Job]:
 
 def _found_in(folder: Path, out: Path, volumes: bool) -> list[Path]:
     """Images of a folder; with `volumes` these too, or the DICOM series that it is or holds."""
-    found = _files_in(folder, out, volumes)
+    results = _absolute(folder) == _absolute(out) or _holds_results(folder)
+    found = _files_in(folder, volumes, results)
     if volumes and found and not any(map(is_volume, found)) and holds_dicom(folder):
         raise CosegError(
             f"{folder} holds pictures and a DICOM series: name the pictures, or move them away."
@@ -136,6 +139,10 @@ def _found_in(folder: Path, out: Path, volumes: bool) -> list[Path]:
             for path in sorted(folder.iterdir())
             if path.is_dir() and path.name[0] != "." and holds_dicom(path, below=True)
         ]
+    if not found and results:
+        raise CosegError(
+            f"{folder} holds results of napari-coseg and no image: name the folder of the images."
+        )
     if not found:
         kinds = IMAGE_SUFFIXES + VOLUME_SUFFIXES if volumes else IMAGE_SUFFIXES
         more = ", nor a DICOM series" if volumes else ""
@@ -146,14 +153,18 @@ def _found_in(folder: Path, out: Path, volumes: bool) -> list[Path]:
     return found
 
 
-def _files_in(folder: Path, out: Path, volumes: bool) -> list[Path]:
-    ours = _absolute(folder) == _absolute(out)
+def _holds_results(folder: Path) -> bool:
+    """Whether somebody has predicted into a folder."""
+    return (folder / RUN_FILE).is_file() and (folder / RECORDS).is_dir()
+
+
+def _files_in(folder: Path, volumes: bool, results: bool) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
         if (path.suffix.lower() in IMAGE_SUFFIXES or (volumes and is_volume(path)))
         and not path.name.startswith(".")
-        and not (ours and input_name(path).endswith(_RESULTS))
+        and not (results and input_name(path).endswith(_RESULTS))
         and path.is_file()
     )
 

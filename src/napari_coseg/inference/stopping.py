@@ -18,8 +18,9 @@ _AROUND = (1, 4)
 # Grey levels of 255 between an object and what surrounds it, under which they look the same.
 _APART = 8.0
 _EIGHT = np.ones((3, 3), bool)
-# Planes whose median area says that an object has become thin.
+# Planes whose median area says that an object has become thin, and that part of its largest area.
 _RECENT = 3
+_THIN = 0.65
 
 #: Why a plane does not carry an object on; "" where it does.
 Fault = Literal["", "nothing", "small", "shrunk", "grown", "regrown", "moved", "unsure", "unlike"]
@@ -42,9 +43,9 @@ class StopSettings:
     stability : float
         Least stability of its outline.
     regrow : float
-        Once the area, as the median of three planes, has fallen under half of its largest, it may
-        not grow again to more than this multiple of its least since: another object has taken
-        over, as the tooth that it bites on.
+        Once the area, as the median of three planes, has fallen under two thirds of its largest,
+        it may not grow again to more than this multiple of its least since: another object has
+        taken over, as the tooth that it bites on.
     alike : float
         Least part of its pixels that are as bright as the object was on the plane before, and not
         as bright as what surrounded it there. Not asked where both were alike.
@@ -56,7 +57,7 @@ class StopSettings:
     memory: int = 5
     shared: float = 0.6
     stability: float = 0.72
-    regrow: float = 1.6
+    regrow: float = 1.4
     alike: float = 0.8
 
 
@@ -179,5 +180,5 @@ class Course:
         recent = float(np.median(list(self._areas)[-_RECENT:]))
         if self._least is not None:
             self._least = min(self._least, recent)
-        elif recent < self._largest / 2:
+        elif recent < _THIN * self._largest:
             self._least = recent
