@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_coseg.cli.main import main
@@ -62,6 +63,26 @@ def test_an_assumed_pixel_size_is_told_once(
     assert written.count("No pixel size in a.png: assuming 0.25 µm, from the model.") == 1
     assert written.count("No pixel size") == 1
     assert "The same holds for 2 other images" in written
+
+
+def test_pixels_that_are_no_numbers_are_told(
+    tmp_path: Path, model: FakeModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("odd", "whole", "endless"):
+        values = TRUTH.image.astype(np.float32) / 255
+        if name != "whole":
+            values[40:60] = np.nan if name == "odd" else np.inf
+        tifffile.imwrite(folder / f"{name}.tif", values)
+    assert predict(folder, "--out", tmp_path / "out") == 0
+    written = capsys.readouterr().out
+    assert written.count("odd.tif has pixels that are no numbers") == 1
+    assert written.count("endless.tif has pixels that are no numbers") == 1
+    assert "whole.tif has" not in written
+    # What is told of each is no matter of the pixel size, which all three lack.
+    assert written.count("No pixel size in") == 1
+    assert "The same holds for 2 other images without a pixel size" in written
 
 
 def test_a_failure_exits_with_1(

@@ -150,6 +150,14 @@ def test_a_segmentation_arrives_whole(client: Client) -> None:
     assert seen["notice"] == ["It is a fake."]
 
 
+def test_what_the_host_does_not_see_of_the_pixels_is_told(client: Client) -> None:
+    odd = picture() / 255
+    odd[3:5] = np.nan
+    result = client.segment(ArraySource(odd, name="odd"), request()).future.result(WAIT)
+    (note,) = [note for note in result.metadata["notes"] if "no numbers" in note]
+    assert note.startswith("odd has pixels that are no numbers")
+
+
 def test_other_requests(client: Client) -> None:
     assert client.describe().result(WAIT) == {"kind": "describe"}
     assert client.load("fake").result(WAIT) == {"kind": "load"}

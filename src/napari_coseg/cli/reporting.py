@@ -112,14 +112,14 @@ def _tell_each(
             rest = more(result.facts) if more is not None else ""
             console.print(f"{result.job.name}: {objects:,} objects in {seconds:.1f} s{rest}")
             notes: list[str] = result.facts["notes"]
-            if result.job.volume:
-                # Each of them has its own.
-                for note in notes:
-                    console.print(f"{result.job.name}: {note}")
-                continue
-            assumed += bool(notes)
-            if notes and assumed == 1:
-                console.print(*notes, sep="\n")
+            if result.facts.get("mpp_origin") == "assumed" and result.facts["mpp"] is not None:
+                assumed += 1
+                # The same of most images of a folder: once is enough.
+                first, *notes = notes
+                if assumed == 1:
+                    console.print(first)
+            for note in notes:
+                console.print(f"{result.job.name}: {note}" if result.job.volume else note)
     if assumed > 1:
         console.print(f"The same holds for {assumed - 1} other images without a pixel size.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from itertools import product
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ class ImageSource(ABC):
 
     name: str
     mpp: float | None
+    _odd: bool = False
 
     @property
     @abstractmethod
@@ -39,6 +41,21 @@ class ImageSource(ABC):
     def levels(self) -> tuple[ImageSource, ...]:
         """The picture at each scale that it is there at: itself first, then coarser ones."""
         return (self,)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the pixels that were read so far."""
+        if not self._odd:
+            return ()
+        return (
+            f"{Path(self.name).name} has pixels that are no numbers: NaN is seen black, infinity black or "
+            "white. What is found there means nothing.",
+        )
+
+    def _look_at(self, samples: npt.NDArray[Any]) -> None:
+        """Take note of pixels that are no numbers."""
+        if samples.dtype.kind == "f" and not self._odd and not np.isfinite(samples).all():
+            self._odd = True
 
     @abstractmethod
     def _read(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[np.uint8]:
@@ -152,4 +169,6 @@ class ArraySource(ImageSource):
         return np.asarray(self._array[rows, columns])
 
     def _read(self, row0: int, column0: int, row1: int, column1: int) -> npt.NDArray[np.uint8]:
-        return to_rgb8(self._slice(slice(row0, row1), slice(column0, column1)), self.white)
+        samples = self._slice(slice(row0, row1), slice(column0, column1))
+        self._look_at(samples)
+        return to_rgb8(samples, self.white)

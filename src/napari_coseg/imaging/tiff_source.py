@@ -155,6 +155,7 @@ class TiffSource(ImageSource):
         return np.ascontiguousarray(window)
 
     def _colours(self, samples: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        (self if self._finest is None else self._finest)._look_at(samples)
         if self._palette is not None:
             colours: npt.NDArray[np.uint8] = self._palette[samples[..., 0]]
             return colours

@@ -78,6 +78,7 @@ def predict_file(
             make_canvas(shape, np.int32, base.parent, stack) if has_instances(card) else None
         )
         objects, numbers = stream.run(regions, instances)
+        notes = [*([note] if note else []), *source.notes]
         if size.known is None:
             objects["area_um2"] = np.nan
         with stream.timings.of("write"):
@@ -93,7 +94,7 @@ def predict_file(
         "objects": len(objects),
         "device": str(stream.device),
         "batch": stream.batch,
-        "notes": [note] if note else [],
+        "notes": notes,
         "seconds": {
             **stream.timings.as_dict(),
             "all": round(time.perf_counter() - started, 3),

@@ -150,7 +150,7 @@ def segment_image(
             "batch": stream.batch,
             "mpp": size.mpp,
             "mpp_origin": size.origin,
-            "notes": [note] if note else [],
+            "notes": [*([note] if note else []), *source.notes],
             "seconds": seconds,
         },
     )

@@ -144,6 +144,7 @@ class CompositeSource(ImageSource):
         windows: list[npt.NDArray[Any]] = []
         for plane in self._planes:
             window = plane[row0:row1, column0:column1]
+            self._look_at(window)
             windows.extend([window] if window.ndim == 2 else np.moveaxis(window, -1, 0))
         return mix(windows, self._channels)
 

@@ -93,6 +93,11 @@ class PlaneSource(ImageSource):
         """Rows and columns."""
         return self._plane.shape[0], self._plane.shape[1]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the pixels that were read so far."""
+        return () if self._opened is None else self._opened.notes
+
     def _open(self) -> ArraySource:
         with self._lock:
             if self._opened is None:

@@ -198,6 +198,9 @@ class Pending:
             value: Any = dict(message.body)
             if self.assembly is not None:
                 value = self.assembly.result(message)
+                if isinstance(self.source, ImageSource):
+                    # Of the pixels as they were, which the host has not seen.
+                    value.metadata["notes"] = [*value.metadata["notes"], *self.source.notes]
             elif self.kind == "prompt":
                 value = read_answers(message)
             elif self.kind == "propagate":
