@@ -48,8 +48,8 @@ class ImageSource(ABC):
         if not self._odd:
             return ()
         return (
-            f"{Path(self.name).name} has pixels that are no numbers: NaN is seen black, infinity black or "
-            "white. What is found there means nothing.",
+            f"{Path(self.name).name} has pixels that are no numbers: NaN is seen black, infinity "
+            "black or white. What is found there means nothing.",
         )
 
     def _look_at(self, samples: npt.NDArray[Any]) -> None:

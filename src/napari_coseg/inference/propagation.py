@@ -288,7 +288,7 @@ class _Walk:
         # One object stays in its crop as long as it fits; several are put together anew.
         crops = [fronts[label].crop if len(labels) == 1 else None for label in labels]
         answers = self._planes.ask(plane, asked, crops)
-        found = {}
+        found, trimmed = {}, set()
         for label, answer in answers.items():
             front, shape, mask = fronts[label], expected[label], answer.mask
             fits = self._fits(front, plane, mask, answer.stability, shape)
@@ -298,6 +298,7 @@ class _Walk:
                 mask = front.look.trimmed(self._planes.grey(plane), mask, front.mask)
                 fits = self._fits(front, plane, mask, answer.stability, shape)
                 front.fault = "" if fits else fault
+                trimmed.add(label)
             if fits:
                 found[label] = mask
         masks = self._share_out(fronts, plane, found, answers, expected)
@@ -319,7 +320,7 @@ class _Walk:
             seen = how == "followed"
             look = Look.of(self._planes.grey(plane), here) if seen else front.look
             there = _Front(plane, here, sure, front.course, look, answer.crop)
-            there.course.take(here)
+            there.course.take(here, trimmed=label in trimmed)
             out += self._fill(label, front, there)
             out.append(PlaneMask(label, plane, here, sure, how))
             fronts[label] = there

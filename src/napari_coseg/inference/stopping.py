@@ -18,9 +18,10 @@ _AROUND = (1, 4)
 # Grey levels of 255 between an object and what surrounds it, under which they look the same.
 _APART = 8.0
 _EIGHT = np.ones((3, 3), bool)
-# Planes whose median area says that an object has become thin, and that part of its largest area.
-_RECENT = 3
+# Part of its largest area under which an object is thin; where masks were cut, by the median of so
+# many planes.
 _THIN = 0.65
+_RECENT = 3
 
 #: Why a plane does not carry an object on; "" where it does.
 Fault = Literal["", "nothing", "small", "shrunk", "grown", "regrown", "moved", "unsure", "unlike"]
@@ -43,9 +44,9 @@ class StopSettings:
     stability : float
         Least stability of its outline.
     regrow : float
-        Once the area, as the median of three planes, has fallen under two thirds of its largest,
-        it may not grow again to more than this multiple of its least since: another object has
-        taken over, as the tooth that it bites on.
+        Once the area has fallen under two thirds of its largest, it may not grow again to more
+        than this multiple of its least since: another object has taken over, as the tooth that it
+        bites on.
     alike : float
         Least part of its pixels that are as bright as the object was on the plane before, and not
         as bright as what surrounded it there. Not asked where both were alike.
@@ -172,13 +173,20 @@ class Course:
             return "unlike"
         return ""
 
-    def take(self, mask: Mask) -> None:
-        """Count a mask as the next plane."""
+    def take(self, mask: Mask, *, trimmed: bool = False) -> None:
+        """Count a mask as the next plane.
+
+        Parameters
+        ----------
+        mask : Mask
+        trimmed : bool
+            Whether it is what `Look.trimmed` left of an answer.
+        """
         self._areas.append(mask.area)
         self._largest = max(self._largest, mask.area)
-        # One plane alone says little: near metal half of a mask may be cut away.
-        recent = float(np.median(list(self._areas)[-_RECENT:]))
+        # Near metal half of a mask may be cut away: one such plane says little.
+        area = float(np.median(list(self._areas)[-_RECENT:]) if trimmed else mask.area)
         if self._least is not None:
-            self._least = min(self._least, recent)
-        elif recent < _THIN * self._largest:
-            self._least = recent
+            self._least = min(self._least, area)
+        elif area < _THIN * self._largest:
+            self._least = area
