@@ -840,3 +840,18 @@ def test_everything_can_be_deleted_at_once(dock: PromptDock, viewer: Any, qtbot:
     viewer.layers.remove("next")
     # The pixels are those of before, so their objects are there; of the drawing nothing is left.
     qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["next objects"])
+
+
+def test_what_is_drawn_lies_above_layers_that_come_later(
+    dock: PromptDock, viewer: Any, qtbot: Any
+) -> None:
+    box(dock, qtbot, 10, 10, 30, 30)
+    qtbot.waitUntil(lambda: len(dock.canvas.layers) == 3)
+    ours = [layer.name for layer in dock.canvas.layers]
+    for name in ("later regions", "later instances"):
+        viewer.add_labels(np.zeros((64, 80), np.uint8), name=name)
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers][-3:] == ours)
+    # A person may lay one of them on top.
+    viewer.layers.move(viewer.layers.index("later regions"), len(viewer.layers))
+    qtbot.wait(50)
+    assert viewer.layers[-1].name == "later regions"

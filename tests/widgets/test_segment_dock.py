@@ -133,7 +133,7 @@ def test_a_run_makes_layers_and_a_legend(
     qtbot.waitUntil(lambda: dock.status == "Tile 1 of 4")
     finish(dock, client, qtbot)
     assert names(viewer) == ["tile", "tile regions", "tile instances"]
-    assert dock.status == "2 objects in 0.5 s (cpu)."
+    assert dock.status == "tile: 2 objects in 0.5 s (cpu)."
     assert dock._button.text() == "Run"
     assert viewer.layers.selection.active is image
     tree = dock.results._legend
@@ -157,6 +157,30 @@ def test_a_second_run_loses_nothing_and_is_undone(
     dock.results.undo()
     assert names(viewer) == ["tile"]
     assert not dock.results._undo.isEnabled()
+
+
+def test_the_line_is_of_the_run_that_is_shown(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    for name in ("first", "second"):
+        viewer.layers.selection.active = viewer.add_image(picture(8, 10, 3), rgb=True, name=name)
+        dock.start()
+        finish(dock, client, qtbot)
+    assert dock.status == "second: 2 objects in 0.5 s (cpu)."
+    dock.results.undo()
+    assert dock.status == "first: 2 objects in 0.5 s (cpu)."
+    # Of two layers one may go.
+    viewer.layers.remove("first regions")
+    assert dock.status == "first: 2 objects in 0.5 s (cpu)."
+    viewer.layers.remove("first instances")
+    assert dock.status == ""
+    # What is under way is not talked over.
+    dock.start()
+    finish(dock, client, qtbot)
+    dock.start()
+    dock.results.undo()
+    assert dock.status == "Getting the model ready …"
+    dock.cancel()
 
 
 def test_a_class_is_switched_off_in_the_legend(
@@ -255,7 +279,7 @@ def test_a_stack_plane_by_plane(
         client.answer()
     qtbot.waitUntil(lambda: not dock.running)
     assert viewer.layers["stack instances"].data.shape == (3, 8, 10)
-    assert dock.status.startswith("6 objects")
+    assert dock.status.startswith("stack: 6 objects")
 
 
 def test_areas(

@@ -207,7 +207,7 @@ def test_a_run_over_a_volume(
     qtbot.waitUntil(lambda: "linking" in dock.status)
     finish(dock, client, qtbot)
     assert names(viewer) == ["head", "head regions", "head instances"]
-    assert dock.status == "2 objects in 2.0 s (cpu)."
+    assert dock.status == "head: 2 objects in 2.0 s (cpu)."
     assert said == ["It is a fake."]
     regions, instances = viewer.layers[1:]
     assert (regions.data.dtype, instances.data.dtype) == (np.uint8, np.uint16)

@@ -46,7 +46,7 @@ def checked(prompt: Prompt, shape: tuple[int, int], name: str = "The prompt") ->
             raise CosegError(f"{name} has a point without a place ({row}, {column}).")
         if not (-0.5 <= row <= shape[0] - 0.5 and -0.5 <= column <= shape[1] - 0.5):
             raise CosegError(
-                f"{name} has a point at row {row:g}, column {column:g}, outside of the image of "
+                f"{name} has a point at row {row:.0f}, column {column:.0f}, outside of the image of "
                 f"{shape[0]} x {shape[1]} pixels: put it on the image."
             )
     mask = None if prompt.mask is None else _checked_mask(prompt.mask, shape, name)
@@ -166,8 +166,9 @@ def _checked_box(
     inside = (max(row0, 0.0), max(column0, 0.0), min(row1, shape[0]), min(column1, shape[1]))
     if inside[0] >= inside[2] or inside[1] >= inside[3]:
         raise CosegError(
-            f"{name} has a box ({_listed(box)}) that lies outside of the image of {shape[0]} x "
-            f"{shape[1]} pixels: draw it on the image."
+            f"{name} has a box (rows {row0:.0f} to {row1:.0f}, columns {column0:.0f} to "
+            f"{column1:.0f}) that lies outside of the image of {shape[0]} x {shape[1]} pixels: draw "
+            "it on the image."
         )
     return inside[0], inside[1], float(inside[2]), float(inside[3])
 

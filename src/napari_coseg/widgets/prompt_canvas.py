@@ -80,6 +80,10 @@ class PromptCanvas(QObject):
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._show)
+        self._higher = QTimer(self)
+        self._higher.setSingleShot(True)
+        self._higher.timeout.connect(self._rise)
+        viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.selection.events.active.connect(self._on_active)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
 
@@ -202,6 +206,7 @@ class PromptCanvas(QObject):
 
     def let_go(self) -> None:
         """Take the layers away, and hear no more of the viewer."""
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.selection.events.active.disconnect(self._on_active)
         self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
         self._remove()
@@ -268,6 +273,18 @@ class PromptCanvas(QObject):
     def _on_active(self, event: object = None) -> None:
         if self.tool is not None and self._points is not None:
             self.paused.emit(not self.active)
+
+    def _on_inserted(self, event: Any) -> None:
+        # Results come on top of what is drawn; several at once, and napari is not done with each.
+        if self.layers and event.value not in self.layers:
+            self._higher.start(0)
+
+    def _rise(self) -> None:
+        """Lie above the layers that have come since."""
+        layers = self._viewer.layers
+        places = sorted(layers.index(layer) for layer in self.layers)
+        if places and places[0] < len(layers) - len(places):
+            layers.move_multiple(places, len(layers))
 
     def _on_zoom(self, event: object = None) -> None:
         if self._shapes is not None and len(self._shapes.data):

@@ -66,6 +66,7 @@ class SegmentDock(Dock):
         self._button.clicked.connect(self._on_button)
         self.form.ready_changed.connect(self._enable)
         self.form.model_chosen.connect(self._warm_up)
+        self.results.changed.connect(self._on_results)
         shortcut = QShortcut(QKeySequence("Ctrl+Return"), self)
         shortcut.activated.connect(self.start)
         self._show_idle("")
@@ -192,22 +193,30 @@ class SegmentDock(Dock):
         seconds = sum(result.metadata["seconds"]["all"] for result in results)
         objects = sum(len(result.objects) for result in results)
         device = results[0].metadata["device"]
-        self._show_idle(f"{objects:,} objects in {seconds:.1f} s ({device}).")
+        words = f"{planned.stack.name}: {objects:,} objects in {seconds:.1f} s ({device})."
+        self._show_idle(words)
         # Where the image was deleted meanwhile, its results are still worth having.
-        self.results.add(result_layers(results, planned.image, planned.stack, planned.place))
+        made = result_layers(results, planned.image, planned.stack, planned.place)
+        self.results.add(made, words)
         self._look_at(planned.image)
-        for words in dict.fromkeys(n for r in results for n in r.metadata["notes"]):
-            show_info(words)
+        for told in dict.fromkeys(n for r in results for n in r.metadata["notes"]):
+            show_info(told)
 
     def _on_volume(self, result: VolumeResult) -> None:
         plan = self._planned
         assert isinstance(plan, VolumePlan)
         seconds, device = result.metadata["seconds"]["all"], result.metadata["device"]
-        self._show_idle(f"{len(result.objects):,} objects in {seconds:.1f} s ({device}).")
-        self.results.add(volume_result_layers(result, plan.image))
+        words = f"{plan.name}: {len(result.objects):,} objects in {seconds:.1f} s ({device})."
+        self._show_idle(words)
+        self.results.add(volume_result_layers(result, plan.image), words)
         self._look_at(plan.image)
-        for words in result.metadata["notes"]:
-            show_info(words)
+        for told in result.metadata["notes"]:
+            show_info(told)
+
+    def _on_results(self) -> None:
+        """Say of the run that is shown now what was said of it."""
+        if not self.running:
+            self._status.setText(self.results.words)
 
     def _look_at(self, image: Any) -> None:
         if image in self._viewer.layers:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -35,11 +36,12 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 
-@dataclass
+@dataclass(eq=False)
 class _Shown:
-    """A run: its layers, the classes that are switched off, its legend."""
+    """A run: its layers, what is said of it, the classes that are switched off, its legend."""
 
     layers: list[Layer]
+    words: str = ""
     hidden: dict[str, set[int]] = field(default_factory=dict)
     seen: list[Layer] = field(default_factory=list)
     _rows: dict[str, list[LegendRow] | list[VolumeRow]] = field(default_factory=dict)
@@ -82,7 +84,15 @@ class _Shown:
 
 
 class ResultsPanel(QWidget):
-    """Shows the layers of the last run, and remembers those of the runs before."""
+    """Shows the layers of the last run, and remembers those of the runs before.
+
+    Signals
+    -------
+    changed()
+        Another run is the last one now, or there is none: one was undone, or its layers deleted.
+    """
+
+    changed = Signal()
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -132,11 +142,23 @@ class ResultsPanel(QWidget):
         """Layers of the last run that are still in the viewer."""
         return list(self._runs[-1].layers) if self._runs else []
 
-    def add(self, layers: list[Layer]) -> None:
-        """Show the layers of a new run; those of the run before are hidden, not lost."""
+    @property
+    def words(self) -> str:
+        """What is said of the last run."""
+        return self._runs[-1].words if self._runs else ""
+
+    def add(self, layers: list[Layer], words: str = "") -> None:
+        """Show the layers of a new run; those of the run before are hidden, not lost.
+
+        Parameters
+        ----------
+        layers : list of Layer
+        words : str
+            What is said of the run as long as it is the last one.
+        """
         if self._runs:
             self._runs[-1].hide()
-        run = _Shown(list(layers))
+        run = _Shown(list(layers), words)
         if any(is_volume_result(la) and _one_class(la) for la in run.facts):
             # By class, all teeth would be one.
             self._colour_by.blockSignals(True)
@@ -160,6 +182,7 @@ class ResultsPanel(QWidget):
         if self._runs:
             self._runs[-1].show()
         self._refresh()
+        self.changed.emit()
 
     def export(self, folder: Path) -> None:
         """Write the last run's layers into a folder, under a name that is free there."""
@@ -206,8 +229,11 @@ class ResultsPanel(QWidget):
             run.layers.remove(gone)
             run.seen = [layer for layer in run.seen if layer is not gone]
         if ours:
+            before = self._runs[-1]
             self._runs = [run for run in self._runs if run.layers]
             self._refresh()
+            if before not in self._runs:
+                self.changed.emit()
 
     def _refresh(self) -> None:
         groups = []
