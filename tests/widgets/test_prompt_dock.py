@@ -355,8 +355,13 @@ def test_undo_and_redo_of_what_was_kept(dock: PromptDock, qtbot: Any) -> None:
     dock.undo()
     assert not labels(dock).any()
     assert ids(dock) == set()
+    line = dock.form.status
+    assert line.text() == "Undone: box: object 1."
     assert dock.form._buttons["redo"].isEnabled()
+    dock.undo()
+    assert line.text() == "There is nothing to undo."
     dock.redo()
+    assert line.text() == "Done again: box: object 1."
     np.testing.assert_array_equal(labels(dock), before)
     assert ids(dock) == {1}
 

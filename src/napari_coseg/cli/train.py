@@ -47,44 +47,48 @@ def train(
         TextColumn("{task.fields[note]}"),
         console=console,
     )
-    with bar:
-        steps = bar.add_task("Training", total=checked.run.steps, note="")
-        check = bar.add_task("Validating", total=None, visible=False, note="")
+    steps = bar.add_task("Training", total=checked.run.steps, note="")
+    check = bar.add_task("Validating", total=None, visible=False, note="")
 
-        begun = False
-        reached = 0
+    begun = False
+    reached = 0
 
-        def show(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
-            nonlocal begun, reached
-            begun = True
-            if stage in ("begin", "train"):
-                reached = done
-            if stage == "begin":
-                bar.update(steps, completed=done)
-            elif stage == "train":
-                bar.update(steps, completed=done, note=f"loss {figures['loss']:.3f}")
-                if not console.is_terminal:
-                    console.print(f"step {done}/{total}  loss {figures['loss']:.3f}")
-            elif stage == "validate":
-                bar.update(check, completed=done, total=total, visible=done < total)
-            else:
-                console.print(f"Step {done}: validation score {figures['score']:.4f}")
+    def show(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
+        nonlocal begun, reached
+        if not begun:
+            # What cannot be trained is said before there is a bar.
+            bar.start()
+        begun = True
+        if stage in ("begin", "train"):
+            reached = done
+        if stage == "begin":
+            bar.update(steps, completed=done)
+        elif stage == "train":
+            bar.update(steps, completed=done, note=f"loss {figures['loss']:.3f}")
+            if not console.is_terminal:
+                console.print(f"step {done}/{total}  loss {figures['loss']:.3f}")
+        elif stage == "validate":
+            bar.update(check, completed=done, total=total, visible=done < total)
+        else:
+            console.print(f"Step {done}: validation score {figures['score']:.4f}")
 
-        try:
-            result = run_training(checked, folder, resume=resume, progress=show)
-        except CosegError as error:
-            if not begun:
-                raise
-            # Exit code 2 says that nothing was started.
-            print(f"napari-coseg: {error}", file=sys.stderr)
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt as error:
-            if not begun:
-                raise
-            raise Stopped(
-                f"stopped after step {reached}. What was saved last is in {folder}; the same "
-                "command with --resume goes on from there."
-            ) from error
+    try:
+        result = run_training(checked, folder, resume=resume, progress=show)
+    except CosegError as error:
+        if not begun:
+            raise
+        # Exit code 2 says that nothing was started.
+        print(f"napari-coseg: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        if not begun:
+            raise
+        raise Stopped(
+            f"stopped after step {reached}. What was saved last is in {folder}; the same "
+            "command with --resume goes on from there."
+        ) from error
+    finally:
+        bar.stop()
     console.print(
         f"Done after {result.step} steps, best score {result.best_score:.4f}. "
         f"The model is {result.folder / 'best.safetensors'}."

@@ -46,8 +46,8 @@ def checked(prompt: Prompt, shape: tuple[int, int], name: str = "The prompt") ->
             raise CosegError(f"{name} has a point without a place ({row}, {column}).")
         if not (-0.5 <= row <= shape[0] - 0.5 and -0.5 <= column <= shape[1] - 0.5):
             raise CosegError(
-                f"{name} has a point at row {row:.0f}, column {column:.0f}, outside of the image of "
-                f"{shape[0]} x {shape[1]} pixels: put it on the image."
+                f"{name} has a point at row {row:.0f}, column {column:.0f}, outside of the image "
+                f"of {shape[0]} x {shape[1]} pixels: put it on the image."
             )
     mask = None if prompt.mask is None else _checked_mask(prompt.mask, shape, name)
     if mask is not None and mask.area == 0:
@@ -167,8 +167,8 @@ def _checked_box(
     if inside[0] >= inside[2] or inside[1] >= inside[3]:
         raise CosegError(
             f"{name} has a box (rows {row0:.0f} to {row1:.0f}, columns {column0:.0f} to "
-            f"{column1:.0f}) that lies outside of the image of {shape[0]} x {shape[1]} pixels: draw "
-            "it on the image."
+            f"{column1:.0f}) that lies outside of the image of {shape[0]} x {shape[1]} pixels: "
+            "draw it on the image."
         )
     return inside[0], inside[1], float(inside[2]), float(inside[3])
 

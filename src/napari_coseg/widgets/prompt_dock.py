@@ -144,12 +144,20 @@ class PromptDock(Dock):
         elif not self.drawing.idle:
             self.drawing.discard()
         elif self.desk.target is not None:
-            self.desk.do(self.desk.target.undo)
+            what = self.desk.target.case.undo_name
+            if what is None:
+                self._say("There is nothing to undo.")
+            elif self.desk.do(self.desk.target.undo) is not None:
+                self._say(f"Undone: {what}.")
 
     def redo(self) -> None:
         """Do again what was taken back last."""
         if self.desk.target is not None and self.drawing.idle:
-            self.desk.do(self.desk.target.redo)
+            what = self.desk.target.case.redo_name
+            if what is None:
+                self._say("There is nothing to do again.")
+            elif self.desk.do(self.desk.target.redo) is not None:
+                self._say(f"Done again: {what}.")
 
     def hide(self) -> None:
         """Hide or show objects and prompts, to see the image."""
