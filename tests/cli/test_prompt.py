@@ -192,7 +192,8 @@ def test_a_failure_is_listed_and_the_rest_is_done(
     out = tmp_path / "out"
     assert prompt(image, other, "--out", out, "--boxes", boxes) == 1
     told = capsys.readouterr()
-    assert "Label 9 has a box (rows 500 to 540, columns 10 to 40) that lies outside of the image" in told.err
+    words = "Label 9 has a box (rows 500 to 540, columns 10 to 40) that lies outside of the image"
+    assert words in told.err
     assert "1 done, 1 failed" in told.out
     assert "Label 9" in (out / "failures.csv").read_text("utf-8")
     assert not (out / "other_instances.tif").exists()
