@@ -32,7 +32,6 @@ def client() -> Client:
 def prompt(queue: QueueDock, client: Any, viewer: Any, make_prompt_dock: Any, qtbot: Any) -> Any:
     """The Prompt dock on a case with two suggested teeth."""
     queue.suggest.switch.setChecked(True)
-    parts.asked(queue, client, qtbot)
     parts.answer(queue, client, qtbot)
     queue.suggest.switch.setChecked(False)
     go(queue, qtbot, queue.form.model.cases[1].id)

@@ -1,4 +1,4 @@
-"""Suggestions for the next case of a queue, with a worker that the test answers for."""
+"""Suggestions for cases of a queue, with a worker that the test answers for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_coseg.annotation.queue_store import DONE
 from napari_coseg.annotation.stored_labels import read_stored
 from napari_coseg.imaging.volume_writing import write_volume
 from napari_coseg.types import CosegError
@@ -57,14 +58,21 @@ def dock(viewer: Any, qtbot: Any, root: Path, client: VolumeClient) -> QueueDock
     return dock
 
 
-def asked(dock: QueueDock, client: VolumeClient, qtbot: Any, count: int = 1) -> None:
-    qtbot.waitUntil(lambda: len(client.volumes) == count, timeout=10_000)
+def asked(client: VolumeClient, qtbot: Any, name: str = "b") -> list[Any]:
+    """Wait until a case is asked for; the last request of it."""
+
+    def of_it() -> list[Any]:
+        return [one for one in client.volumes if one[1].name == name]
+
+    qtbot.waitUntil(lambda: bool(of_it()), timeout=10_000)
+    return list(of_it()[-1])
 
 
-def answer(dock: QueueDock, client: VolumeClient, qtbot: Any) -> None:
-    _, wanted, _, pending = client.volumes[-1]
+def answer(dock: QueueDock, client: VolumeClient, qtbot: Any, name: str = "b") -> None:
+    _, wanted, _, pending = asked(client, qtbot, name)
     pending.future.set_result(found(wanted.grid))
-    qtbot.waitUntil(lambda: not dock.suggest.busy, timeout=10_000)
+    side = dock.suggest if name == "b" else dock.here
+    qtbot.waitUntil(lambda: not side.busy, timeout=10_000)
 
 
 def objects(viewer: Any, name: str) -> Any:
@@ -79,20 +87,80 @@ def test_it_is_off_until_somebody_wants_it(
     assert client.volumes == []
     # What was read before it is switched on counts too.
     dock.suggest.switch.setChecked(True)
-    asked(dock, client, qtbot)
-    _, wanted, _, pending = client.volumes[0]
+    _, wanted, _, pending = asked(client, qtbot)
     assert (wanted.model, wanted.name) == ("coseg-lite-dental", "b")
     assert wanted.grid.difference(GRID) == ""
     dock.suggest.switch.setChecked(False)
     assert pending.future.cancelled()
     assert not dock.suggest.busy
+    assert asked(client, qtbot, "a")[3].future.cancelled()
+    assert not dock.here.busy
+
+
+def test_the_open_case_gets_one_too(
+    dock: QueueDock, viewer: Any, client: VolumeClient, qtbot: Any
+) -> None:
+    dock.suggest.switch.setChecked(True)
+    asked(client, qtbot)
+    # First the case that a person waits for.
+    assert [wanted.name for _, wanted, *_ in client.volumes] == ["a", "b"]
+    answer(dock, client, qtbot, "a")
+    qtbot.waitUntil(lambda: "Ctrl+Z takes it away" in dock.message, timeout=10_000)
+    expected = found(GRID)
+    qtbot.waitUntil(lambda: np.any(objects(viewer, "a").data), timeout=10_000)
+    np.testing.assert_array_equal(objects(viewer, "a").data, expected.instances)
+    qtbot.waitUntil(lambda: "a regions" in viewer.layers, timeout=10_000)
+    np.testing.assert_array_equal(viewer.layers["a regions"].data, expected.regions)
+    labels = dock.desk.labels
+    assert isinstance(labels, CaseLabels)
+    target = labels._kept["instances"]
+    assert isinstance(target, Target)
+    assert target.case.undo_name == "Suggestion: 2 objects"
+    assert {one.model for one in target.case.objects.values()} == {expected.metadata["model"]}
+    target.undo()
+    assert not objects(viewer, "a").data.any()
+    # Whoever took it back does not want it again.
+    first, second = (case.id for case in dock.form.model.cases[:2])
+    asks = len(client.volumes)
+    go(dock, qtbot, second)
+    go(dock, qtbot, first)
+    qtbot.wait(200)
+    assert "a" not in [wanted.name for _, wanted, *_ in client.volumes[asks:]]
+
+
+def test_what_comes_after_an_edit_is_left_out(
+    dock: QueueDock, viewer: Any, client: VolumeClient, qtbot: Any
+) -> None:
+    dock.suggest.switch.setChecked(True)
+    asked(client, qtbot, "a")
+    paint(objects(viewer, "a"), 5)
+    before = objects(viewer, "a").data.copy()
+    answer(dock, client, qtbot, "a")
+    assert "You drew before" in dock.message
+    np.testing.assert_array_equal(objects(viewer, "a").data, before)
+    # A case that is left gets nothing either.
+    first, second = (case.id for case in dock.form.model.cases[:2])
+    go(dock, qtbot, second)
+    pending = asked(client, qtbot, "b")[3]
+    go(dock, qtbot, first)
+    assert pending.future.cancelled()
+
+
+def test_nothing_is_suggested_for_a_case_that_is_done(
+    dock: QueueDock, client: VolumeClient, qtbot: Any
+) -> None:
+    assert dock.project is not None
+    assert dock.desk.number is not None
+    dock.project.set_status(dock.desk.number, DONE)
+    dock.suggest.switch.setChecked(True)
+    asked(client, qtbot, "b")
+    assert [wanted.name for _, wanted, *_ in client.volumes] == ["b"]
 
 
 def test_the_next_case_begins_with_what_was_found(
     dock: QueueDock, viewer: Any, client: VolumeClient, qtbot: Any
 ) -> None:
     dock.suggest.switch.setChecked(True)
-    asked(dock, client, qtbot)
     answer(dock, client, qtbot)
     assert "is ready" in dock.message
     expected = found(GRID)
@@ -134,27 +202,30 @@ def test_labels_that_are_there_are_left_alone(
     go(dock, qtbot, first)
     dock.suggest.switch.setChecked(True)
     qtbot.wait(200)
-    assert client.volumes == []
+    assert [wanted.name for _, wanted, *_ in client.volumes] == ["a"]
     assert not dock.suggest.busy
 
 
-def test_a_case_that_is_opened_first_begins_without(
+def test_a_case_that_is_opened_early_gets_what_was_begun_for_it(
     dock: QueueDock, viewer: Any, client: VolumeClient, qtbot: Any
 ) -> None:
     dock.suggest.switch.setChecked(True)
-    asked(dock, client, qtbot)
-    pending = client.volumes[0][3]
+    pending = asked(client, qtbot)[3]
     go(dock, qtbot, dock.form.model.cases[1].id)
-    assert pending.future.cancelled()
+    assert not pending.future.cancelled()
     assert not objects(viewer, "b").data.any()
+    # It is not asked for again.
+    assert [wanted.name for _, wanted, *_ in client.volumes].count("b") == 1
+    pending.future.set_result(found(GRID))
+    qtbot.waitUntil(lambda: np.any(objects(viewer, "b").data), timeout=10_000)
 
 
 def test_what_goes_wrong_is_said_and_nothing_is_kept(
     dock: QueueDock, viewer: Any, client: VolumeClient, qtbot: Any
 ) -> None:
     dock.suggest.switch.setChecked(True)
-    asked(dock, client, qtbot)
-    client.volumes[0][3].future.set_exception(CosegError("The model worker is busy."))
+    pending = asked(client, qtbot)[3]
+    pending.future.set_exception(CosegError("The model worker is busy."))
     qtbot.waitUntil(lambda: "The model worker is busy." in dock.message, timeout=10_000)
     assert dock.project is not None
     path = dock.project.journal(dock.form.model.cases[1].id, "objects")
@@ -162,9 +233,9 @@ def test_what_goes_wrong_is_said_and_nothing_is_kept(
     # A result without objects suggests none.
     dock.suggest.switch.setChecked(False)
     dock.suggest.switch.setChecked(True)
-    asked(dock, client, qtbot, 2)
+    qtbot.waitUntil(lambda: asked(client, qtbot)[3] is not pending, timeout=10_000)
     empty = found(GRID)
     empty = replace(empty, objects=empty.objects.iloc[:0])
-    client.volumes[1][3].future.set_result(empty)
+    asked(client, qtbot)[3].future.set_result(empty)
     qtbot.waitUntil(lambda: not dock.suggest.busy, timeout=10_000)
     assert not path.exists()

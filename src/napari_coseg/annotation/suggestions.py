@@ -68,6 +68,40 @@ class Suggestion:
         count = len(self.objects)
         return f"Suggestion: {'1 object' if count == 1 else f'{count:,} objects'}"
 
+    @property
+    def run(self) -> Run:
+        """The run that made it, which nobody asked for."""
+        return Run(self.name, self.model, {**self.settings, SUGGESTED: True})
+
+    def records(self) -> dict[int, ObjectRecord]:
+        """Return what is known of its objects, by label."""
+        table = self.objects
+        if table is None:
+            return {}
+        nothing = np.zeros(len(table))
+        rows = zip(
+            table["label"],
+            table["class"],
+            table["score"],
+            table.get("fdi", nothing),
+            table.get("fdi_confidence", nothing),
+            table.get("jaw", [""] * len(table)),
+            strict=True,
+        )
+        return {
+            int(label): ObjectRecord(
+                int(label),
+                int(kind),
+                float(score),
+                origin="model",
+                model=self.model,
+                fdi=int(fdi),
+                fdi_confidence=float(confidence),
+                jaw=str(jaw),
+            )
+            for label, kind, score, fdi, confidence, jaw in rows
+        }
+
 
 def is_free(path: Path) -> bool:
     """Whether a case has no journal yet, so that something may be suggested."""
@@ -117,10 +151,11 @@ def write_beside(suggestion: Suggestion, identity: ImageIdentity) -> Path:
     """
     place = suggestion.path
     beside = place.with_name(f"suggested-{uuid.uuid4().hex}.tmp")
-    run = Run(suggestion.name, suggestion.model, {**suggestion.settings, SUGGESTED: True})
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        case = Case.open(beside, identity, suggestion.labels, objects=_records(suggestion), run=run)
+        case = Case.open(
+            beside, identity, suggestion.labels, objects=suggestion.records(), run=suggestion.run
+        )
         named = [[one.name, one.colour] for one in suggestion.classes]
         case.note("classes", json.dumps(named))
         saved = case.close(_PATIENCE)
@@ -170,32 +205,3 @@ def forget(beside: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         with contextlib.suppress(OSError):
             Path(f"{beside}{suffix}").unlink()
-
-
-def _records(suggestion: Suggestion) -> dict[int, ObjectRecord]:
-    table = suggestion.objects
-    if table is None:
-        return {}
-    nothing = np.zeros(len(table))
-    rows = zip(
-        table["label"],
-        table["class"],
-        table["score"],
-        table.get("fdi", nothing),
-        table.get("fdi_confidence", nothing),
-        table.get("jaw", [""] * len(table)),
-        strict=True,
-    )
-    return {
-        int(label): ObjectRecord(
-            int(label),
-            int(kind),
-            float(score),
-            origin="model",
-            model=suggestion.model,
-            fdi=int(fdi),
-            fdi_confidence=float(confidence),
-            jaw=str(jaw),
-        )
-        for label, kind, score, fdi, confidence, jaw in rows
-    }

@@ -57,6 +57,8 @@ class QueueDesk(QObject):
         Number of a case, and its small picture.
     prepared : Signal
         Number of a case that is read ahead, and its `Prepared`.
+    began : Signal
+        The same of a case that is there to be worked on.
     """
 
     changed = Signal()
@@ -65,6 +67,7 @@ class QueueDesk(QObject):
     said = Signal(str)
     small = Signal(int, bytes)
     prepared = Signal(int, object)
+    began = Signal(int, object)
     _trouble = Signal(object)
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -80,6 +83,7 @@ class QueueDesk(QObject):
         self._stored: Mapping[str, StoredLabels] = {}
         self._copy: LostCopy | None = None
         self._notes = ""
+        self._shown: Prepared | None = None
         self._next: int | None = None
         self.clock = WorkClock(viewer, self._count)
         self._trouble.connect(self._on_trouble)
@@ -324,6 +328,7 @@ class QueueDesk(QObject):
         if number != self.number or not self.reading or self.project is None:
             return
         self.reading = False
+        copying = self._copy is not None
         if error is not None:
             self._fail(number, str(error) or type(error).__name__)
         elif self.looking is not None:
@@ -337,6 +342,9 @@ class QueueDesk(QObject):
         self._reader.ahead(self._next, number)
         self.changed.emit()
         self.opened.emit()
+        shown, self._shown = self._shown, None
+        if shown is not None and error is None and self.looking is None and not copying:
+            self.began.emit(number, shown)
 
     def _replace(self) -> None:
         """Put the labels of a copy in the place of the open case's."""
@@ -354,7 +362,7 @@ class QueueDesk(QObject):
     def _show(self, number: int, prepared: Prepared) -> None:
         assert self.project is not None
         assert self._reader is not None
-        image = prepared.image
+        image, self._shown = prepared.image, prepared
         layer, self._notes = image_layer(image, self.project.name(number)), " ".join(image.notes)
         # Before others see the image: they ask whose it is.
         labels: CaseLabels | CaseLook

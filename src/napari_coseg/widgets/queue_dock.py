@@ -20,6 +20,7 @@ from napari_coseg.widgets.queue_exporting import QueueExporting
 from napari_coseg.widgets.queue_form import QueueForm
 from napari_coseg.widgets.queue_look import Look
 from napari_coseg.widgets.queue_suggest import SuggestAhead
+from napari_coseg.widgets.queue_suggest_here import SuggestHere
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -39,6 +40,7 @@ class QueueDock(Dock):
         self.setMinimumWidth(320)
         self.desk = QueueDesk(viewer)
         self.suggest = SuggestAhead(self.desk, self)
+        self.here = SuggestHere(self.desk, self.suggest)
         self.exporting = QueueExporting(self.desk, self)
         self.form = QueueForm(self.suggest.switch)
         QVBoxLayout(self).addWidget(self.form)
@@ -182,6 +184,7 @@ class QueueDock(Dock):
         """Keep everything, close case and queue."""
         self._keep_note()
         self.suggest.let_go()
+        self.here.let_go()
         self.desk.blockSignals(True)
         self.desk.let_go()
 
@@ -204,6 +207,7 @@ class QueueDock(Dock):
         desk.opened.connect(self._on_opened)
         desk.said.connect(self._say)
         self.suggest.said.connect(self._say)
+        self.here.said.connect(self._say)
         self.exporting.said.connect(self._say)
         self.exporting.again.connect(self.open_case)
         self.exporting.changed.connect(self._light)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from napari_coseg.annotation.change import Run
 from napari_coseg.annotation.identity import ImageIdentity
 from napari_coseg.annotation.records import ObjectRecord
 from napari_coseg.annotation.stored_labels import StoredLabels
+from napari_coseg.annotation.suggestions import Suggestion
 from napari_coseg.layers.cases import case_of
 from napari_coseg.layers.crowds import is_crowd
 from napari_coseg.layers.drawing import objects_layer
@@ -134,6 +135,15 @@ class CaseLabels(QObject):
         others = [la for la in self._viewer.layers if self._is_mine(la) and la not in own]
         return [layer for layer in (*own, *others) if layer in self._viewer.layers]
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was ever drawn here, nor put in, nor taken back."""
+        if "instances" not in self._kept or self._reader.coming:
+            return False
+        self.look_again()
+        cases = [kept.case for kept in self._kept.values()]
+        return not any(case.objects or case.undo_name or case.redo_name for case in cases)
+
     def look_again(self) -> None:
         """Make edits of what was written into the layers without a word."""
         for kept in self._kept.values():
@@ -232,12 +242,39 @@ class CaseLabels(QObject):
             one = stored.get(journal)
             if one is None:
                 continue
-            try:
-                layer = labels_on(self._image, one, journal == "regions", self._mpp)
-                run = Run(f"Copy of {who}'s {journal}")
-                self._exchange(role, layer, (one.objects, run), partial(came, journal))
-            except CosegError as error:
-                self.said.emit(str(error))
+            run = Run(f"Copy of {who}'s {journal}")
+            words = f"{run.name} is the case's now. Ctrl+Z brings back the others."
+            self._put(role, one, run, words, partial(came, journal))
+
+    def suggest(self, suggestions: Sequence[Suggestion]) -> None:
+        """Put in what a model found, as one step of each kind that can be undone.
+
+        Parameters
+        ----------
+        suggestions : sequence of Suggestion
+            For a case that is `untouched`.
+        """
+        roles = {journal: role for role, journal in _JOURNALS.items()}
+        for one in suggestions:
+            labels = one.labels.astype(np.int32, copy=False)
+            stored = StoredLabels(labels, one.records(), one.classes)
+            role = roles["regions" if one.objects is None else "objects"]
+            self._put(role, stored, one.run, f"{one.name}. Ctrl+Z takes it away.")
+
+    def _put(
+        self,
+        role: str,
+        stored: StoredLabels,
+        run: Run,
+        words: str,
+        done: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Put labels that nobody has as a layer yet in the place of the case's."""
+        try:
+            layer = labels_on(self._image, stored, role == "regions", self._mpp)
+            self._exchange(role, layer, (stored.objects, run), done, words)
+        except CosegError as error:
+            self.said.emit(str(error))
 
     def _renew(self) -> Target:
         """Put a new layer for objects in the place of the one that was taken away."""
@@ -307,6 +344,7 @@ class CaseLabels(QObject):
         layer: Any,
         told: tuple[Mapping[int, ObjectRecord], Run] | None = None,
         done: Callable[[], None] = lambda: None,
+        words: str = "",
     ) -> None:
         """Keep another layer under the journal, which remembers what was there before."""
         kept = self._make(role, layer, True)
@@ -331,10 +369,7 @@ class CaseLabels(QObject):
                 self._viewer.layers.remove(before.layer)
             if told is not None:
                 self._viewer.layers.append(layer)
-            if told is None:
-                self.said.emit(f"{layer.name} is kept with the case.")
-            else:
-                self.said.emit(f"{told[1].name} is the case's now. Ctrl+Z brings back the others.")
+            self.said.emit(words or f"{layer.name} is kept with the case.")
             done()
 
         self._reader.start(kept, came)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +66,7 @@ class SuggestAhead(QObject):
 
     What it finds is the first step of the case's journal, and can be undone. A case that has labels
     is left alone, and in a shared queue one that somebody else has, or has worked at. A case that
-    is opened before its suggestion is ready begins without one.
+    is opened before its suggestion is ready gets it later; see `SuggestHere`.
 
     Parameters
     ----------
@@ -80,9 +82,12 @@ class SuggestAhead(QObject):
         Off at first.
     said : Signal
         A sentence for the person.
+    handed : Signal
+        Number of a case that was opened while a model runs over it, and the request.
     """
 
     said = Signal(str)
+    handed = Signal(int, object)
     _found = Signal(object, object)
     _written = Signal(object, object)
 
@@ -97,9 +102,9 @@ class SuggestAhead(QObject):
         self._writers = ThreadPoolExecutor(1, "coseg-queue-suggest")
         self.switch = QCheckBox("Suggest ahead")
         self.switch.setToolTip(
-            "While you work on a case, a model segments the next one: its objects and regions are "
-            "there when you open it, as one step that can be undone. Cases with labels are left "
-            "alone."
+            "A model segments the open case, if nothing is drawn on it yet, and while you work the "
+            "next one: objects and regions are there when you open it, as one step that can be "
+            "undone. Cases with labels are left alone."
         )
         self.switch.toggled.connect(self._on_switch)
         self._found.connect(self._on_found)
@@ -138,7 +143,12 @@ class SuggestAhead(QObject):
         work = self._work
         if work is None:
             return
-        if work.project is not self._desk.project or work.number == self._desk.number:
+        if work.project is not self._desk.project:
+            self._stop()
+        elif work.number == self._desk.number and work.pending is not None:
+            pending, self._work = work.pending, None
+            self.handed.emit(work.number, pending)
+        elif work.number == self._desk.number:
             self._stop()
 
     def _on_changed(self) -> None:
@@ -154,11 +164,27 @@ class SuggestAhead(QObject):
     def _stop(self) -> None:
         work, self._work = self._work, None
         if work is not None and work.pending is not None:
-            self._client.cancel(work.pending)
+            self.client.cancel(work.pending)
 
     @property
-    def _client(self) -> Client:
+    def client(self) -> Client:
+        """The worker's."""
         return (self._session or shared_session()).client
+
+    def with_models(self, then: Callable[[list[tuple[str, ModelCard]]], None]) -> None:
+        """Call with the models that the worker has; later, where another machine has to say it."""
+        session = self._session or shared_session()
+        if self._models is not None or not session.remote:
+            then(self._models or segment_models())
+            return
+
+        def listed(models: list[tuple[str, ModelCard]]) -> None:
+            self._models = models
+            then(models)
+
+        asked = HostModels(session, "models", self._dock)
+        asked.listed.connect(listed)
+        asked.ask()
 
     def _begin(self, project: QueueProject, number: int, prepared: Prepared) -> None:
         work = self._work
@@ -169,33 +195,18 @@ class SuggestAhead(QObject):
         if number == self._desk.number or not self._is_ours(number) or not work.free():
             return
         self._work = work
-        try:
-            if self._models is None and (self._session or shared_session()).remote:
-                # Another machine has other models; it goes on once they are known.
-                asked = HostModels(self._session or shared_session(), "models", self._dock)
-                asked.listed.connect(self._on_models)
-                asked.ask()
-                return
-            self._ask(work, self._models or segment_models())
-        except CosegError as error:
-            self._fail(error)
-
-    def _on_models(self, models: list[tuple[str, ModelCard]]) -> None:
-        self._models = models
-        if self._work is not None and self._work.pending is None:
-            try:
-                self._ask(self._work, models)
-            except CosegError as error:
-                self._fail(error)
+        self.with_models(partial(self._ask, work))
 
     def _ask(self, work: _Work, models: list[tuple[str, ModelCard]]) -> None:
-        image = work.prepared.image
-        fitting = [name for name, card in models if (card.planes is None) == (image.grid is None)]
-        if not fitting:
-            kind = "pictures" if image.grid is None else "volumes"
-            raise CosegError(f"Nothing is suggested: there is no model of {kind}.")
-        work.pending = _send(self._client, image, fitting[0], work.project.name(work.number))
-        self.said.emit(f"Preparing a suggestion for {work.project.name(work.number)} …")
+        if work is not self._work:
+            return
+        name = work.project.name(work.number)
+        try:
+            work.pending = send(self.client, work.prepared.image, models, name)
+        except CosegError as error:
+            self._fail(error)
+            return
+        self.said.emit(f"Preparing a suggestion for {name} …")
         work.pending.future.add_done_callback(lambda future: self._tell(work, future))
 
     # In threads.
@@ -229,7 +240,7 @@ class SuggestAhead(QObject):
         if error is not None:
             self._fail(error)
             return
-        suggestions = _suggestions(future.result(), work.free())
+        suggestions = suggestions_of(future.result(), work.free())
         if suggestions:
             self._writers.submit(self._write, work, suggestions)
         else:
@@ -261,8 +272,21 @@ class SuggestAhead(QObject):
         self.said.emit(f"No suggestion for the next case. {words}")
 
 
-def _send(client: Client, image: CaseImage, model: str, name: str) -> Pending:
-    device = read_preferences().device
+def send(
+    client: Client, image: CaseImage, models: Sequence[tuple[str, ModelCard]], name: str
+) -> Pending:
+    """Ask the worker to run the first model that fits over an image.
+
+    Raises
+    ------
+    CosegError
+        If there is none, or no worker.
+    """
+    fitting = [one for one, card in models if (card.planes is None) == (image.grid is None)]
+    if not fitting:
+        kind = "pictures" if image.grid is None else "volumes"
+        raise CosegError(f"Nothing is suggested: there is no model of {kind}.")
+    model, device = fitting[0], read_preferences().device
     if image.grid is None:
         rows, columns = image.pixels.shape[:2]
         wanted = SegmentRequest(
@@ -281,7 +305,9 @@ def _send(client: Client, image: CaseImage, model: str, name: str) -> Pending:
     return client.segment_volume(voxels, check_body(VolumeRequest, body), Handlers())
 
 
-def _suggestions(result: PanopticResult | VolumeResult, free: dict[str, Path]) -> list[Suggestion]:
+def suggestions_of(
+    result: PanopticResult | VolumeResult, free: dict[str, Path]
+) -> list[Suggestion]:
     """Return what a result suggests for the journals that a case does not have yet."""
     facts = {name: result.metadata[name] for name in _KEPT if name in result.metadata}
     model = str(result.metadata.get("model", ""))
