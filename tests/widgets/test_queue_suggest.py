@@ -111,6 +111,10 @@ def test_the_open_case_gets_one_too(
     np.testing.assert_array_equal(objects(viewer, "a").data, expected.instances)
     qtbot.waitUntil(lambda: "a regions" in viewer.layers, timeout=10_000)
     np.testing.assert_array_equal(viewer.layers["a regions"].data, expected.regions)
+    # Objects lie on regions, and are what one works on.
+    assert [layer.name for layer in viewer.layers] == ["a", "a regions", "a objects"]
+    assert viewer.layers.selection.active == viewer.layers["a objects"]
+    assert dock.message == "Suggestion: 2 objects. Ctrl+Z takes it away."
     labels = dock.desk.labels
     assert isinstance(labels, CaseLabels)
     target = labels._kept["instances"]

@@ -254,12 +254,14 @@ class CaseLabels(QObject):
         suggestions : sequence of Suggestion
             For a case that is `untouched`.
         """
-        roles = {journal: role for role, journal in _JOURNALS.items()}
-        for one in suggestions:
+        # Regions first: objects lie on top of them.
+        ordered = sorted(suggestions, key=lambda one: one.objects is not None)
+        words = f"{ordered[-1].name if ordered else ''}. Ctrl+Z takes it away."
+        for one in ordered:
             labels = one.labels.astype(np.int32, copy=False)
             stored = StoredLabels(labels, one.records(), one.classes)
-            role = roles["regions" if one.objects is None else "objects"]
-            self._put(role, stored, one.run, f"{one.name}. Ctrl+Z takes it away.")
+            role = "regions" if one.objects is None else "instances"
+            self._put(role, stored, one.run, words)
 
     def _put(
         self,
@@ -364,11 +366,15 @@ class CaseLabels(QObject):
                 # It was taken away while it was read.
                 self._leave(role)
                 return
+            active = self._viewer.layers.selection.active
             gone = before is not None and (told is not None or not drawn)
             if before is not None and gone and before.layer in self._viewer.layers:
                 self._viewer.layers.remove(before.layer)
             if told is not None:
                 self._viewer.layers.append(layer)
+                # Whoever is drawing draws on.
+                if active in self._viewer.layers:
+                    self._viewer.layers.selection.active = active
             self.said.emit(words or f"{layer.name} is kept with the case.")
             done()
 
