@@ -104,6 +104,8 @@ def test_the_open_case_gets_one_too(
     asked(client, qtbot)
     # First the case that a person waits for.
     assert [wanted.name for _, wanted, *_ in client.volumes] == ["a", "b"]
+    # For another day, and still wanted then.
+    dock.flag()
     answer(dock, client, qtbot, "a")
     qtbot.waitUntil(lambda: "Ctrl+Z takes it away" in dock.message, timeout=10_000)
     expected = found(GRID)

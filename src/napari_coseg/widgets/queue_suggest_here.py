@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_coseg.annotation.queue_store import IN_PROGRESS, TO_DO
+from napari_coseg.annotation.queue_store import DONE
 from napari_coseg.types import CosegError
 from napari_coseg.weights.card import ModelCard
 from napari_coseg.widgets.queue_desk import QueueDesk
@@ -104,7 +104,7 @@ class SuggestHere(QObject):
         if self._open is None or not isinstance(labels, CaseLabels):
             return None
         project, number, _ = self._open
-        return labels if project.case(number).status in (TO_DO, IN_PROGRESS) else None
+        return None if project.case(number).status == DONE else labels
 
     def _begin(self) -> None:
         labels = self._labels
