@@ -90,6 +90,41 @@ def test_what_cannot_be_compared(
     assert not dock.running
 
 
+def test_what_is_compared_is_guessed_until_a_person_chooses(
+    dock: EvaluateDock, viewer: Any
+) -> None:
+    def chosen() -> tuple[str, str]:
+        return dock._prediction.currentText(), dock._truth.currentText()
+
+    made = {"metadata": {"model": "m"}}
+    regions = viewer.add_labels((labels() > 0).astype(np.uint8), name="tile regions", **made)
+    viewer.add_labels(labels(), name="tile instances", **made)
+    # Areas and objects of one run are nothing to compare.
+    assert chosen() == ("tile instances", "")
+    assert not dock._button.isEnabled()
+    viewer.add_labels(labels(), name="drawn by hand")
+    assert chosen() == ("tile instances", "drawn by hand")
+    assert dock._button.isEnabled()
+    viewer.add_labels(labels(), name="true nuclei")
+    assert chosen() == ("drawn by hand", "true nuclei")
+    dock._prediction.setCurrentIndex(dock._prediction.findText("tile instances"))
+    viewer.add_labels(labels(), name="truth")
+    viewer.layers.remove(regions)
+    assert chosen() == ("tile instances", "true nuclei")
+    viewer.layers.remove("true nuclei")
+    assert chosen() == ("drawn by hand", "truth")
+
+
+def test_errors_are_nothing_to_judge(dock: EvaluateDock, viewer: Any, qtbot: Any) -> None:
+    viewer.add_labels(labels(), name="a")
+    viewer.add_labels(labels(), name="b")
+    run(dock, qtbot)
+    assert len(viewer.layers) == 3
+    names = [dock._truth.itemText(i) for i in range(dock._truth.count())]
+    assert names == ["a", "b"]
+    assert dock._button.isEnabled()
+
+
 def test_the_persons_choice_is_kept(dock: EvaluateDock, viewer: Any, qtbot: Any) -> None:
     viewer.add_labels(labels(), name="true nuclei")
     viewer.add_labels(labels(), name="tile instances")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -66,6 +68,10 @@ class EvaluateDock(Dock):
         self._worker: object | None = None
         self._summary: pd.DataFrame | None = None
         self._guessed: Any = None
+        # Whether a person chose the layers.
+        self._chosen = False
+        self._errors: list[Any] = []
+        self._kinds: WeakKeyDictionary[Any, Kind] = WeakKeyDictionary()
         self.setMinimumWidth(280)
         self._prediction = combo("The layer to be judged.")
         self._truth = combo("The layer that is right.")
@@ -101,7 +107,8 @@ class EvaluateDock(Dock):
 
         self._button.clicked.connect(self.start)
         self._csv.clicked.connect(self._ask_csv)
-        self._prediction.currentIndexChanged.connect(self._on_prediction)
+        for box in (self._prediction, self._truth):
+            box.currentIndexChanged.connect(self._on_choice)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.renamed):
             event.connect(self._fill)
@@ -148,37 +155,46 @@ class EvaluateDock(Dock):
 
     def _fill(self, event: object = None) -> None:
         layers = [
-            la for la in self._viewer.layers if isinstance(la, Labels) and role_of(la) != PICTURE
+            la
+            for la in self._viewer.layers
+            if isinstance(la, Labels) and role_of(la) != PICTURE and la not in self._errors
         ]
-        for box in (self._prediction, self._truth):
-            before = box.currentData()
+        boxes = self._prediction, self._truth
+        chosen = [box.currentData() for box in boxes]
+        if not self._chosen or chosen[0] is chosen[1] or any(la not in layers for la in chosen):
+            self._chosen = False
+            chosen = _guess(layers, self._kind_of)
+        for box, one in zip(boxes, chosen, strict=True):
             box.blockSignals(True)
             box.clear()
             for layer in layers:
                 box.addItem(layer.name, layer)
-            if before in layers:
-                box.setCurrentIndex(layers.index(before))
+            box.setCurrentIndex(-1 if one is None else layers.index(one))
             box.blockSignals(False)
-        if len(layers) > 1 and self._prediction.currentData() is self._truth.currentData():
-            self._guess(layers)
-        self._button.setEnabled(len(layers) > 1 and not self.running)
-        self._on_prediction()
+        self._enable()
+        self._guess_kind()
 
-    def _guess(self, layers: list[Any]) -> None:
-        """Choose a truth by its name, else two layers of one kind."""
-        named = [la for la in layers if {"true", "truth", "gt"} & set(la.name.lower().split())]
-        truth = named[-1] if named else layers[0]
-        alike = [la for la in layers if la is not truth and kind_of(la) == kind_of(truth)]
-        others = alike or [la for la in layers if la is not truth]
-        self._truth.setCurrentIndex(layers.index(truth))
-        self._prediction.setCurrentIndex(layers.index(others[-1]))
+    def _kind_of(self, layer: Any) -> Kind:
+        # A guess reads pixels, maybe from a disk: once is enough.
+        if layer not in self._kinds:
+            self._kinds[layer] = kind_of(layer)
+        return self._kinds[layer]
 
-    def _on_prediction(self, index: object = None) -> None:
+    def _enable(self) -> None:
+        both = self._prediction.currentIndex() >= 0 and self._truth.currentIndex() >= 0
+        self._button.setEnabled(both and not self.running)
+
+    def _on_choice(self, index: int) -> None:
+        self._chosen = True
+        self._enable()
+        self._guess_kind()
+
+    def _guess_kind(self) -> None:
         layer = self._prediction.currentData()
         # Another layer list is no reason to change what a person chose.
         if layer is not None and layer is not self._guessed:
             self._guessed = layer
-            self._kind.setCurrentIndex(self._kind.findData(kind_of(layer)))
+            self._kind.setCurrentIndex(self._kind.findData(self._kind_of(layer)))
 
     def _on_failed(self) -> None:
         if not self._gone:
@@ -201,12 +217,14 @@ class EvaluateDock(Dock):
         for words in scored.notes:
             show_info(words)
         if self._show_errors.isChecked():
-            self._viewer.add_layer(error_layer(scored.errors, truth))
+            errors = error_layer(scored.errors, truth)
+            self._errors.append(errors)
+            self._viewer.add_layer(errors)
 
     def _on_end(self) -> None:
         self._worker = None
         if not self._gone:
-            self._button.setEnabled(True)
+            self._enable()
 
     def _fill_table(self, summary: pd.DataFrame, kind: Kind) -> None:
         scores = _SCORES[kind]
@@ -249,3 +267,21 @@ class EvaluateDock(Dock):
         events = self._viewer.layers.events
         for one in (events.inserted, events.removed, events.renamed):
             one.disconnect(self._fill)
+
+
+def _guess(layers: Sequence[Any], kind_of: Callable[[Any], Kind]) -> list[Any]:
+    """Choose a prediction and a truth of one kind, None where there is nothing to choose.
+
+    The truth by its name, else what no model made, else the first layer.
+    """
+    named = [la for la in layers if {"true", "truth", "gt"} & set(la.name.lower().split())]
+    foreign = [la for la in layers if "model" not in la.metadata]
+    for truth in (*named[::-1], *foreign, *layers):
+        kind = kind_of(truth)
+        alike = [la for la in layers if la is not truth and kind_of(la) == kind]
+        if alike:
+            return [alike[-1], truth]
+    if named and len(layers) > 1:
+        return [next(la for la in reversed(layers) if la is not named[-1]), named[-1]]
+    # Regions and instances of one run are nothing to compare.
+    return [layers[-1] if layers else None, None]
