@@ -10,6 +10,7 @@ from napari_coseg.annotation.stored_labels import read_stored
 from napari_coseg.layers.fdi_numbers import set_fdi
 from napari_coseg.widgets.prompt_dock import PromptDock
 from napari_coseg.widgets.queue_dock import QueueDock
+from napari_coseg.worker.pending import Pending
 from tests.widgets import test_prompt_dock as prompts
 from tests.widgets import test_queue_suggest as parts
 from tests.widgets.test_queue_dock import go
@@ -21,6 +22,11 @@ told, make_prompt_dock = prompts.told, prompts.make_dock
 
 class Client(VolumeClient, prompts.FakeClient):
     """Answers for volumes and for prompts."""
+
+    def prompt(self, source: Any, prompts_: Any, **told: Any) -> Any:
+        pending = Pending("prompt", {}, source)
+        pending.future.set_result([prompts.answer_to(prompt) for prompt in prompts_])
+        return pending
 
 
 @pytest.fixture
@@ -120,3 +126,23 @@ def test_what_the_segment_dock_writes_is_an_edit(prompt: PromptDock) -> None:
     assert numbers(prompt)[1] == (26, 0.93)
     target.hand_over()
     assert target.layer.features["fdi"].tolist() == [26, 0]
+
+
+def test_a_suggestion_for_the_open_case_leaves_what_is_being_drawn(
+    queue: QueueDock, client: Any, viewer: Any, make_prompt_dock: Any, qtbot: Any
+) -> None:
+    dock = make_prompt_dock(viewer)
+    dock.show()
+    qtbot.waitUntil(lambda: dock.desk.target is not None, timeout=20_000)
+    queue.suggest.switch.setChecked(True)
+    parts.asked(client, qtbot, "a")
+    dock.take("box")
+    dock.canvas.boxed.emit((2, 2, 6, 6))
+    qtbot.waitUntil(lambda: not dock.asker.waiting, timeout=20_000)
+    assert not dock.drawing.idle
+    parts.answer(queue, client, qtbot, "a")
+    assert "You drew before" in queue.message
+    assert not dock.drawing.idle
+    dock.drawing.commit()
+    qtbot.waitUntil(lambda: bool(dock.desk.target.case.objects), timeout=20_000)
+    assert len(dock.desk.target.case.objects) == 1

@@ -109,6 +109,7 @@ class EvaluateDock(Dock):
         self._csv.clicked.connect(self._ask_csv)
         for box in (self._prediction, self._truth):
             box.currentIndexChanged.connect(self._on_choice)
+        self._kind.activated.connect(self._on_kind)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.renamed):
             event.connect(self._fill)
@@ -124,6 +125,8 @@ class EvaluateDock(Dock):
         prediction, truth = self._prediction.currentData(), self._truth.currentData()
         if self.running or prediction is None or truth is None:
             return
+        # What is compared stays, whatever layers come.
+        self._chosen = True
         if prediction is truth:
             show_warning("Prediction and truth are the same layer: choose two.")
             return
@@ -154,6 +157,8 @@ class EvaluateDock(Dock):
                 self._summary.to_csv(part, index=False)
 
     def _fill(self, event: object = None) -> None:
+        if getattr(event, "type", "") == "removed":
+            self._errors = [la for la in self._errors if la in self._viewer.layers]
         layers = [
             la
             for la in self._viewer.layers
@@ -188,6 +193,9 @@ class EvaluateDock(Dock):
         self._chosen = True
         self._enable()
         self._guess_kind()
+
+    def _on_kind(self, index: int) -> None:
+        self._chosen = True
 
     def _guess_kind(self) -> None:
         layer = self._prediction.currentData()

@@ -172,7 +172,13 @@ class SuggestAhead(QObject):
         return (self._session or shared_session()).client
 
     def with_models(self, then: Callable[[list[tuple[str, ModelCard]]], None]) -> None:
-        """Call with the models that the worker has; later, where another machine has to say it."""
+        """Call with the models that the worker has; later, where another machine has to say it.
+
+        Raises
+        ------
+        CosegError
+            If there is no worker to ask.
+        """
         session = self._session or shared_session()
         if self._models is not None or not session.remote:
             then(self._models or segment_models())
@@ -195,7 +201,10 @@ class SuggestAhead(QObject):
         if number == self._desk.number or not self._is_ours(number) or not work.free():
             return
         self._work = work
-        self.with_models(partial(self._ask, work))
+        try:
+            self.with_models(partial(self._ask, work))
+        except CosegError as error:
+            self._fail(error)
 
     def _ask(self, work: _Work, models: list[tuple[str, ModelCard]]) -> None:
         if work is not self._work:

@@ -81,9 +81,11 @@ class SuggestHere(QObject):
         desk = self._desk
         if self._open is not None and self._open[:2] != (desk.project, desk.number):
             self._open = None
-            self._stop()
+            pending, self._pending = self._pending, None
+            self._cancel(pending)
         if self._handed is not None and self._handed[0] != desk.number:
-            self._stop()
+            handed, self._handed = self._handed, None
+            self._cancel(handed[1])
 
     def _on_began(self, number: int, prepared: Prepared) -> None:
         if self._desk.project is not None:
@@ -93,9 +95,13 @@ class SuggestHere(QObject):
     def _stop(self) -> None:
         handed, self._handed = self._handed, None
         pending, self._pending = self._pending, None
-        for one in (pending, handed and handed[1]):
-            if one is not None:
-                self._ahead.client.cancel(one)
+        self._cancel(pending)
+        if handed is not None:
+            self._cancel(handed[1])
+
+    def _cancel(self, pending: Pending | None) -> None:
+        if pending is not None:
+            self._ahead.client.cancel(pending)
 
     @property
     def _labels(self) -> CaseLabels | None:
@@ -115,7 +121,10 @@ class SuggestHere(QObject):
         if handed is not None:
             self._wait_for(handed[1])
         elif self._pending is None:
-            self._ahead.with_models(self._ask)
+            try:
+                self._ahead.with_models(self._ask)
+            except CosegError as error:
+                self._fail(error)
 
     def _ask(self, models: list[tuple[str, ModelCard]]) -> None:
         if self._open is None or self._pending is not None or not self._ahead.switch.isChecked():
