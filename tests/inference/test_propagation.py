@@ -287,6 +287,17 @@ class Says:
         ]
 
 
+def walked(
+    says: Says,
+    bright: npt.NDArray[np.bool_],
+    keys: list[KeyPlane],
+    reach: dict[int, tuple[int, int]],
+    **more: Any,
+) -> list[PlaneMask]:
+    asked: Any = says
+    return list(propagate(asked, pictures(bright), keys, settings=EVERY, reach=reach, **more))
+
+
 def stripe(first: int, end: int) -> Mask:
     return Mask((20, first), np.ones((10, end - first), bool))
 
@@ -302,16 +313,9 @@ def test_pixels_of_a_mask_that_is_dropped_go_back() -> None:
     keys = [KeyPlane(1, 10, mask=stripe(10, 21)), KeyPlane(2, 10, mask=stripe(24, 34))]
     taken = np.zeros((64, 64), bool)
     taken[:, 24:] = True
-    found = list(
-        propagate(
-            says,  # type: ignore[arg-type]
-            pictures(np.zeros((40, 64, 64), bool)),
-            keys,
-            settings=EVERY,
-            reach={1: (10, 12), 2: (10, 12)},
-            taken=lambda plane: taken if plane == 11 else None,
-        )
-    )
+    dark = np.zeros((40, 64, 64), bool)
+    reach = {1: (10, 12), 2: (10, 12)}
+    found = walked(says, dark, keys, reach, taken=lambda plane: taken if plane == 11 else None)
     assert columns(found, 1, 11) == list(range(10, 24))
     assert columns(found, 2, 11) == []
     assert [(one.label, one.fault) for one in found if one.how == "ended" and one.plane == 11][
@@ -324,15 +328,7 @@ def test_an_answer_far_too_large_is_cut_to_what_looks_like_the_object() -> None:
     bright[:, 20:30, 10:20] = True
     says = Says({plane: [(stripe(10, 34), 1.0, 1.0)] for plane in range(11, 15)})
     keys = [KeyPlane(1, 10, mask=stripe(10, 20))]
-    found = list(
-        propagate(
-            says,  # type: ignore[arg-type]
-            pictures(bright),
-            keys,
-            settings=EVERY,
-            reach={1: (10, 15)},
-        )
-    )
+    found = walked(says, bright, keys, {1: (10, 15)})
     assert [columns(found, 1, plane) for plane in range(11, 15)] == [list(range(10, 20))] * 4
 
 
@@ -344,15 +340,7 @@ def test_one_cut_plane_does_not_make_an_object_thin() -> None:
     bright[13, :, 15:] = False
     says = Says({plane: [(stripe(10, 22), 1.0, 1.0)] for plane in widths})
     keys = [KeyPlane(1, 10, mask=stripe(10, 22))]
-    found = list(
-        propagate(
-            says,  # type: ignore[arg-type]
-            pictures(bright),
-            keys,
-            settings=EVERY,
-            reach={1: (10, 16)},
-        )
-    )
+    found = walked(says, bright, keys, {1: (10, 16)})
     assert {plane: len(columns(found, 1, plane)) for plane in widths} == widths
     assert {one.how for one in found if 11 <= one.plane < 16} == {"followed"}
 
@@ -366,15 +354,8 @@ def test_a_shape_between_takes_no_pixel_of_another_object() -> None:
         KeyPlane(1, 12, mask=stripe(10, 21)),
         KeyPlane(2, 10, mask=stripe(22, 34)),
     ]
-    found = list(
-        propagate(
-            says,  # type: ignore[arg-type]
-            pictures(np.zeros((40, 64, 64), bool)),
-            keys,
-            settings=EVERY,
-            reach={1: (10, 13), 2: (10, 12)},
-        )
-    )
+    dark = np.zeros((40, 64, 64), bool)
+    found = walked(says, dark, keys, {1: (10, 13), 2: (10, 12)})
     assert hows(found)[11] == "between"
     assert columns(found, 1, 11) == list(range(10, 18))
     assert columns(found, 2, 11) == list(range(18, 34))
