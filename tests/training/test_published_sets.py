@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from napari_coseg.training.config import check_config
+from napari_coseg.training.coseg_task import CosegTask
 from napari_coseg.training.loop import train
 from napari_coseg.training.sections import SourceSection
 from napari_coseg.training.sources import open_source
@@ -132,3 +133,23 @@ def test_pixels_of_unknown_size_are_told_before_the_first_step(tmp_path: Path) -
     with pytest.raises(CosegError, match="set mpp"):
         train(check_config(raw), tmp_path / "run")
     assert not (tmp_path / "run" / "losses.csv").exists()
+
+
+def test_labels_that_are_not_there_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The nuclei of GlaS are published apart, and easily forgotten.
+    root = write_glas(tmp_path / "set")
+    checked = check_config(config(root, ["gland"], ["lympho-reticular", "epithelial"]))
+    CosegTask(checked)
+    assert "Nothing that is trained on has instances" in caplog.text
+    assert "lympho-reticular, epithelial" in caplog.text
+    assert "has regions" not in caplog.text
+    caplog.clear()
+    nuclei = {"glas_1": "train_1", "glas_2": "train_10"}
+    write_lizard_nuclei(root / "Warwick_QU_Dataset" / "nuclei", nuclei)
+    checked = check_config(
+        config(root, ["gland"], ["lympho-reticular", "epithelial", "connective"])
+    )
+    CosegTask(checked)
+    assert "Nothing that is trained on" not in caplog.text

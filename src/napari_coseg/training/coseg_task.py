@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from napari_coseg.training.config import TrainingConfig
 from napari_coseg.training.describe import card_scores, model_card
 from napari_coseg.training.losses import LossWeights, Targets, coseg_loss, distribution_entropy
 from napari_coseg.training.samples import SampleDataset
-from napari_coseg.training.setup import load_sets
+from napari_coseg.training.setup import load_sets, untaught
 from napari_coseg.training.start import build_network
 from napari_coseg.training.survey import class_weights, survey
 from napari_coseg.training.task import Done, Validation, normalised
@@ -21,6 +22,8 @@ from napari_coseg.training.validation import validate
 from napari_coseg.types import CosegError
 from napari_coseg.weights.card import ModelCard
 from napari_coseg.weights.loading import LoadedModel
+
+_log = logging.getLogger(__name__)
 
 
 class CosegTask:
@@ -36,6 +39,8 @@ class CosegTask:
         self.config = config
         self.network: CosegNetwork = build_network(config.model)
         self._sets, self._held_out = load_sets(config)
+        for sentence in untaught(self._sets, config.model):
+            _log.warning(sentence)
         counts = survey(self._sets, self._held_out, len(config.model.instance_classes))
         self._class_weights = class_weights(counts)
         self._class_weight = Tensor(self._class_weights.astype("float32"))

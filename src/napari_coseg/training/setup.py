@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from napari_coseg.datasets.labelled import Item
 from napari_coseg.datasets.many_items import ManyItems
-from napari_coseg.training.config import AnyConfig, TrainingConfig
+from napari_coseg.training.config import AnyConfig, ModelSection, TrainingConfig
 from napari_coseg.training.items import TrainingSet, training_set
 from napari_coseg.training.sections import OptimiserSection
 from napari_coseg.training.sources import open_source
@@ -38,6 +38,24 @@ def load_sets(config: TrainingConfig) -> tuple[list[TrainingSet], list[HeldOut]]
         if section.validation and held:
             held_out.append(HeldOut(one, spread(held, section.score_at_most)))
     return sets, held_out
+
+
+def untaught(sets: Sequence[TrainingSet], model: ModelSection) -> list[str]:
+    """Say which tasks of a model nothing that is trained on has labels of.
+
+    A teacher fills in what some sets lack, but learns it from the others. Of sets that are too
+    large for a list nothing is said.
+    """
+    if any(isinstance(one.items, ManyItems) for one in sets):
+        return []
+    there = {kind for one in sets for item in one.items for kind in item.labels}
+    wanted = {"regions": model.region_classes, "instances": model.instance_classes}
+    return [
+        f"Nothing that is trained on has {task}, and the model is to learn {', '.join(names)}: see "
+        "whether all of the data is there (napari-coseg data check)."
+        for task, names in wanted.items()
+        if names and task not in there
+    ]
 
 
 def spread(items: Sequence[Item], most: int | None) -> tuple[Item, ...]:
