@@ -8,6 +8,7 @@ import pytest
 
 from napari_coseg.annotation.stored_labels import read_stored
 from napari_coseg.layers.fdi_numbers import set_fdi
+from napari_coseg.widgets.held_layers import held_on
 from napari_coseg.widgets.prompt_dock import PromptDock
 from napari_coseg.widgets.queue_dock import QueueDock
 from napari_coseg.worker.pending import Pending
@@ -23,10 +24,20 @@ told, make_prompt_dock = prompts.told, prompts.make_dock
 class Client(VolumeClient, prompts.FakeClient):
     """Answers for volumes and for prompts."""
 
+    slow = False
+    late: Any = None
+
     def prompt(self, source: Any, prompts_: Any, **told: Any) -> Any:
         pending = Pending("prompt", {}, source)
-        pending.future.set_result([prompts.answer_to(prompt) for prompt in prompts_])
+        self.late = (pending, [prompts.answer_to(prompt) for prompt in prompts_])
+        if not self.slow:
+            self.mask()
         return pending
+
+    def mask(self) -> None:
+        """Answer the last prompt."""
+        pending, masks = self.late
+        pending.future.set_result(masks)
 
 
 @pytest.fixture
@@ -128,7 +139,33 @@ def test_what_the_segment_dock_writes_is_an_edit(prompt: PromptDock) -> None:
     assert target.layer.features["fdi"].tolist() == [26, 0]
 
 
+@pytest.mark.parametrize("state", ["shown", "boxed", "committed"])
 def test_a_suggestion_for_the_open_case_leaves_what_is_being_drawn(
+    state: str, queue: QueueDock, client: Any, viewer: Any, make_prompt_dock: Any, qtbot: Any
+) -> None:
+    client.slow = state != "shown"
+    dock = make_prompt_dock(viewer)
+    dock.show()
+    qtbot.waitUntil(lambda: dock.desk.target is not None, timeout=20_000)
+    queue.suggest.switch.setChecked(True)
+    parts.asked(client, qtbot, "a")
+    dock.take("box")
+    dock.canvas.boxed.emit((2, 2, 6, 6))
+    qtbot.waitUntil(lambda: bool(dock.asker.waiting) == client.slow, timeout=20_000)
+    if state == "committed":
+        dock.drawing.commit()
+    parts.answer(queue, client, qtbot, "a")
+    assert "You drew before" in queue.message
+    assert dock.drawing.idle == (state == "committed")
+    if client.slow:
+        client.mask()
+    if state != "committed":
+        dock.drawing.commit()
+    qtbot.waitUntil(lambda: bool(dock.desk.target.case.objects), timeout=20_000)
+    assert len(dock.desk.target.case.objects) == 1
+
+
+def test_a_suggestion_goes_in_once_nothing_is_being_drawn(
     queue: QueueDock, client: Any, viewer: Any, make_prompt_dock: Any, qtbot: Any
 ) -> None:
     dock = make_prompt_dock(viewer)
@@ -139,10 +176,17 @@ def test_a_suggestion_for_the_open_case_leaves_what_is_being_drawn(
     dock.take("box")
     dock.canvas.boxed.emit((2, 2, 6, 6))
     qtbot.waitUntil(lambda: not dock.asker.waiting, timeout=20_000)
-    assert not dock.drawing.idle
+    dock.discard()
     parts.answer(queue, client, qtbot, "a")
-    assert "You drew before" in queue.message
-    assert not dock.drawing.idle
-    dock.drawing.commit()
-    qtbot.waitUntil(lambda: bool(dock.desk.target.case.objects), timeout=20_000)
-    assert len(dock.desk.target.case.objects) == 1
+    # The Prompt dock follows it to its layer.
+    qtbot.waitUntil(
+        lambda: dock.desk.target is not None and len(dock.desk.target.case.objects) == 2,
+        timeout=20_000,
+    )
+    assert "Ctrl+Z takes it away" in queue.message
+    # A dock that is gone keeps nothing back.
+    held = held_on(viewer.layers["a"])
+    assert held is not None
+    assert len(held.at_work) == 1
+    dock.let_go()
+    assert held.at_work == []

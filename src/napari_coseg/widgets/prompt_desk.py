@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 class Desk(QObject):
     """Keeps the layer that objects go into, and the field where it is chosen.
 
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    form : PromptForm
+    at_work : callable
+        Whether an object is being drawn that is not in the layer yet.
+
     Attributes
     ----------
     target : Target or None
@@ -52,9 +59,12 @@ class Desk(QObject):
     dropped = Signal(object)
     changed = Signal(object)
 
-    def __init__(self, viewer: napari.viewer.Viewer, form: PromptForm) -> None:
+    def __init__(
+        self, viewer: napari.viewer.Viewer, form: PromptForm, at_work: Callable[[], bool]
+    ) -> None:
         super().__init__()
         self._viewer = viewer
+        self._at_work = at_work
         self.form = form
         self.place = PromptPlace(viewer)
         self.target: Target | None = None
@@ -169,7 +179,7 @@ class Desk(QObject):
         finally:
             if borrowed is not None:
                 self._hear_edits(target, False)
-                borrowed.returned()
+                borrowed.returned(self._at_work)
             elif not target.let_go():
                 show_warning(
                     f"Not all of {target.layer.name} is on the disk: save the layer to a file."
@@ -276,6 +286,7 @@ class Desk(QObject):
             return
         if self.target is None:
             self._borrowed = held
+            held.at_work.append(self._at_work)
             self._use(target)
 
     def _on_held(self, held: HeldCase) -> None:

@@ -68,7 +68,7 @@ class PromptDock(Dock):
         self.setMinimumWidth(320)
         self.form = PromptForm(viewer, self._keys)
         QVBoxLayout(self).addWidget(self.form)
-        self.desk = Desk(viewer, self.form)
+        self.desk = Desk(viewer, self.form, self._is_at_work)
         self.canvas = PromptCanvas(viewer)
         self.asker = PromptAsker(self._session)
         self.asker.device = preferences.device
@@ -300,6 +300,10 @@ class PromptDock(Dock):
     def _waiting(self) -> int:
         """Objects that were committed, and are not in the layer yet."""
         return self.drawing.owed + self.desk.waiting
+
+    def _is_at_work(self) -> bool:
+        """Whether an object is being drawn or followed, or waits for its mask."""
+        return not self.drawing.idle or self.asker.waiting > 0 or self.walks.running
 
     def _tell_lost(self, why: str) -> None:
         """Say how many objects are lost; a preview is none: the person sees it go."""

@@ -138,10 +138,7 @@ class CaseLabels(QObject):
     @property
     def untouched(self) -> bool:
         """Whether nothing was ever drawn here, nor put in, nor taken back, nor is being drawn."""
-        if "instances" not in self._kept or self._reader.coming:
-            return False
-        previews = [la for la in self._viewer.layers if role_of(la) == PREVIEW_ROLE]
-        if any(np.any(layer.data) for layer in previews):
+        if "instances" not in self._kept or self._reader.coming or self._held.busy:
             return False
         self.look_again()
         cases = [kept.case for kept in self._kept.values()]
