@@ -187,6 +187,8 @@ def test_a_suggestion_goes_in_once_nothing_is_being_drawn(
     # A dock that is gone keeps nothing back.
     held = held_on(viewer.layers["a"])
     assert held is not None
-    assert len(held.at_work) == 1
+    dock.take("box")
+    dock.canvas.boxed.emit((2, 2, 6, 6))
+    assert held.busy
     dock.let_go()
-    assert held.at_work == []
+    assert not held.busy

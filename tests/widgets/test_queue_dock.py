@@ -175,7 +175,16 @@ def test_objects_are_lent_to_who_edits_them(dock: QueueDock, viewer: Any, qtbot:
     assert held.target is not None
     assert held.target.layer == viewer.layers["a0 objects"]
     held.target.commit([Commit(Mask((2, 3), np.ones((6, 6), bool)))], protect=True)
-    held.returned()
+    at_work = [True]
+
+    def works() -> bool:
+        return bool(at_work)
+
+    held.lend(works)
+    assert held.busy
+    at_work.clear()
+    assert not held.busy
+    held.returned(works)
     paint(held.target.layer, 5)
     go(dock, qtbot, 2)
     listen_no_more(heard.append)

@@ -27,29 +27,37 @@ class HeldCase:
         case's journal. Raises a `CosegError` where that cannot be.
     target : Target or None
         None while the layer is being read, or was taken away.
-    at_work : list of callable
-        One of each dock that edits the layer now: whether a person is in the middle of an object
-        there, which the layer does not show yet.
     """
 
     image: Any
     renew: Callable[[], Target]
     target: Target | None = None
-    at_work: list[Callable[[], bool]] = field(default_factory=list)
+    _editors: list[Callable[[], bool]] = field(default_factory=list)
 
     @property
     def busy(self) -> bool:
         """Whether something is being drawn, or is on its way into the layer."""
-        return any(works() for works in self.at_work)
+        return any(works() for works in self._editors)
 
     def change(self, target: Target | None) -> None:
         """Exchange the layer, and let others know."""
         self.target = target
         _tell(self)
 
-    def returned(self, works: Callable[[], bool]) -> None:
-        """Hear that whoever edited the layer is done with it, by what it put in `at_work`."""
-        self.at_work.remove(works)
+    def lend(self, at_work: Callable[[], bool]) -> None:
+        """Hear that a dock edits the layer from now on.
+
+        Parameters
+        ----------
+        at_work : callable
+            Whether a person is in the middle of an object there, which the layer does not show
+            yet.
+        """
+        self._editors.append(at_work)
+
+    def returned(self, at_work: Callable[[], bool]) -> None:
+        """Hear that the dock which was lent the layer is done with it."""
+        self._editors.remove(at_work)
         if self.target is not None:
             self.target.catch_up()
             self.target.bind_keys()

@@ -286,7 +286,7 @@ class Desk(QObject):
             return
         if self.target is None:
             self._borrowed = held
-            held.at_work.append(self._at_work)
+            held.lend(self._at_work)
             self._use(target)
 
     def _on_held(self, held: HeldCase) -> None:
