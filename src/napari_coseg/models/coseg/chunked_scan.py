@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # enough to keep it busy.
 _CHUNK_NUMBERS = 2**18
 _CHUNK_NUMBERS_ELSEWHERE = 2**24
+# Least exponent of a decay. e to the -60 leaves nothing of a state, in double precision either,
+# and numbers too small for their type cost a processor six times as long.
+_LEAST_EXPONENT = -60.0
 
 
 def chunked_scan(
@@ -141,7 +144,7 @@ class _Chunk:
         """Return the chunk's decays, and `start` followed by the chunk's states."""
         decay = self._decay[: len(delta)]
         states = self._states[: len(delta) + 1]
-        torch.mul(delta.unsqueeze(2), self._A, out=decay).exp_()
+        torch.mul(delta.unsqueeze(2), self._A, out=decay).clamp_(min=_LEAST_EXPONENT).exp_()
         states[0] = start
         torch.mul(drive.unsqueeze(2), B.unsqueeze(3), out=states[1:])
         recurrence(states.device)(decay, states)

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from napari_coseg.models.coseg.config import CosegConfig
 from napari_coseg.models.folding import fold_batch_norms
+from napari_coseg.models.same_padding import pad_kernels
 
 #: Strides whose maps the neck needs; stride 2 beside them where instances are decoded there.
 STRIDES = (4, 8, 16, 32)
@@ -122,6 +123,7 @@ def _create_trunk(config: CosegConfig) -> Any:
         trunk = timm.create_model(
             config.encoder, features_only=True, out_indices=indices, pretrained=False
         )
+    pad_kernels(trunk)
     return trunk
 
 

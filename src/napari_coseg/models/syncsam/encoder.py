@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_coseg.models.folding import fold_batch_norms
+from napari_coseg.models.same_padding import pad_kernels
 from napari_coseg.models.syncsam.config import PATCH, STAGES, SyncSamConfig
 
 # Strides that the CNN's maps must have: the stem's, and one a stage.
@@ -102,6 +103,7 @@ class SyncEncoder(nn.Module):
         self.bridges = nn.ModuleList()
         if config.cnn:
             self.cnn = timm.create_model(config.cnn, features_only=True, pretrained=False)
+            pad_kernels(self.cnn)
             strides = tuple(self.cnn.feature_info.reduction())
             if strides != _STRIDES:
                 raise ValueError(f"{config.cnn} gives strides {strides} and not {_STRIDES}")
