@@ -69,7 +69,7 @@ def test_a_picture_in_tiles_of_any_shape_comes_back_whole(squares: tuple[int, in
     for tile in tiles:
         cells = tile[..., 0].reshape(found.sides[0] // 2, 2, -1, 2).mean((1, 3)) / 255
         outputs.append(np.stack([cells] * 4).astype(np.float16))
-    maps = PlaneMaps.blended(found, {"instances": outputs}, {"instances": 2})
+    maps = PlaneMaps.blended(found, {"instances": outputs}, {"instances": 2}, {"instances": 4})
     top, left, bottom, right = maps.box
     expected = picture[top:bottom, left:right, 0].astype(float)
     expected = expected.reshape(len(expected) // 2, 2, -1, 2).mean((1, 3)) / 255

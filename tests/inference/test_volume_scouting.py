@@ -7,7 +7,7 @@ import pytest
 
 from napari_coseg.inference.plane_maps import PlaneMaps
 from napari_coseg.inference.volume_input import BLOCK
-from napari_coseg.inference.volume_scouting import ABOVE, BELOW, Scouts
+from napari_coseg.inference.volume_scouting import ABOVE, BELOW, TEETH, Scouts
 
 BLOCKS = (4, 4)
 #: mm between planes; µm of a target pixel, so large that a few squares are teeth enough.
@@ -41,10 +41,26 @@ def test_jaws_hang_on_teeth(superior: int, before: float, after: float) -> None:
     assert inside[-1] == np.floor(25 + after / SPACING)
     near = found.near(20)
     assert near is not None
-    assert near.any()
+    assert near.anything.any()
+    assert near.objects.any()
     nothing = found.near(0)
     assert nothing is not None
-    assert not nothing.any()
+    assert not nothing.anything.any()
+
+
+def test_teeth_are_looked_for_near_teeth() -> None:
+    # A speck far below the teeth, in a jaw that reaches everywhere.
+    found = scouts(0, {20: 800, 25: 700, 35: 3})
+    shown = {plane: found.near(plane) for plane in range(41)}
+    assert all(near is not None and near.anything.any() for near in shown.values())
+    with_teeth = [plane for plane, near in shown.items() if near is not None and near.objects.any()]
+    # Planes of 10 mm, scouts every fifth: those between the scouts that show teeth and the next.
+    assert with_teeth == [plane for plane in range(16, 30) if 20 - 4.5 <= plane <= 25 + 4.5]
+    # Where no scout saw a tooth, they may be anywhere that anything is.
+    nowhere = scouts(0, {}).near(7)
+    assert nowhere is not None
+    np.testing.assert_array_equal(nowhere.objects, nowhere.anything)
+    assert TEETH / SPACING == 4.5
 
 
 def test_a_false_tooth_far_away_changes_nothing() -> None:

@@ -69,13 +69,14 @@ class Raster:
         for down in tile_origins(lengths[0], height, overlap):
             for across in tile_origins(lengths[1], width, overlap):
                 row, column = down + top * BLOCK, across + left * BLOCK
-                # Squares that a tile has a part of.
-                rows_of = slice(max(0, row // BLOCK), -(-(row + height) // BLOCK))
-                columns_of = slice(max(0, column // BLOCK), -(-(column + width) // BLOCK))
-                if wanted[rows_of, columns_of].any():
+                if _shows(wanted, (row, column), (height, width)):
                     origins.append((row, column))
         box = (top * BLOCK, left * BLOCK, bottom * BLOCK, right * BLOCK)
         return cls(box, tuple(origins), (height, width), overlap)
+
+    def show(self, wanted: _Bool) -> list[bool]:
+        """Say of each tile whether it has a part of any of the squares (`BLOCK`) wanted."""
+        return [_shows(wanted, origin, self.sides) for origin in self.origins]
 
     def cut(
         self, picture: npt.NDArray[np.uint8], padding: str | None
@@ -130,7 +131,11 @@ class PlaneMaps:
 
     @classmethod
     def blended(
-        cls, tiles: Raster, outputs: Mapping[Task, Sequence[Outputs]], strides: Mapping[Task, int]
+        cls,
+        tiles: Raster,
+        outputs: Mapping[Task, Sequence[Outputs | None]],
+        strides: Mapping[Task, int],
+        widths: Mapping[Task, int],
     ) -> PlaneMaps:
         """Put the outputs of a plane's tiles together.
 
@@ -138,30 +143,29 @@ class PlaneMaps:
         ----------
         tiles : Raster
         outputs : mapping
-            By task, one for each tile.
-        strides : mapping
-            By task.
+            By task, one for each tile; None for one that was not looked at for the task.
+        strides, widths : mapping
+            By task: target pixels of a cell, and number of maps.
         """
         cells = {}
         for task, of_task in outputs.items():
-            cells[task] = _blended(tiles, of_task, strides[task], task)
+            cells[task] = _blended(tiles, of_task, strides[task], widths[task], task)
         return cls(tiles.box, cells, strides)
 
-    def busy(self, least: float) -> _Bool:
+    def busy(self, task: Task, least: float) -> _Bool:
         """Say which squares of `BLOCK` in the box hold what is more than likely background.
 
         Parameters
         ----------
+        task : {"regions", "instances"}
         least : float
             Smallest probability of any region, or of an object, that counts.
         """
-        found = []
-        for task, cells in self.cells.items():
-            likely = cells[0] >= least if task == "instances" else 1 - cells[0] >= least
-            side = BLOCK // self.strides[task]
-            rows, columns = (length // side for length in likely.shape)
-            found.append(likely.reshape(rows, side, columns, side).any((1, 3)))
-        return np.asarray(np.logical_or.reduce(found))
+        cells = self.cells[task]
+        likely = cells[0] >= least if task == "instances" else 1 - cells[0] >= least
+        side = BLOCK // self.strides[task]
+        rows, columns = (length // side for length in likely.shape)
+        return np.asarray(likely.reshape(rows, side, columns, side).any((1, 3)))
 
     def object_pixels(self) -> int:
         """Return how many target pixels are more likely an object's than not."""
@@ -258,13 +262,26 @@ def _side(length: int, overlap: int, least: int, most: int) -> int:
     return max(least, -(-side // _STRIDE) * _STRIDE)
 
 
-def _blended(tiles: Raster, outputs: Sequence[Outputs], stride: int, task: Task) -> Outputs:
+def _shows(wanted: _Bool, origin: tuple[int, int], sides: tuple[int, int]) -> bool:
+    """Whether a tile has a part of any of the squares that are wanted."""
+    rows, columns = (
+        slice(max(0, start // BLOCK), -(-(start + side) // BLOCK))
+        for start, side in zip(origin, sides, strict=True)
+    )
+    return bool(wanted[rows, columns].any())
+
+
+def _blended(
+    tiles: Raster, outputs: Sequence[Outputs | None], stride: int, width: int, task: Task
+) -> Outputs:
     box = tiles.box
     size = (box[2] - box[0]) // stride, (box[3] - box[1]) // stride
-    total = np.zeros((len(outputs[0]), *size), np.float32)
+    total = np.zeros((width, *size), np.float32)
     weights = np.zeros(size, np.float32)
     ramps = [tile_weights(side // stride, tiles.overlap // stride) for side in tiles.sides]
     for origin, output in zip(tiles.origins, outputs, strict=True):
+        if output is None:
+            continue
         at = [(start - edge) // stride for start, edge in zip(origin, box, strict=False)]
         here = tuple(
             slice(max(0, a), min(a + len(ramp), n))
@@ -277,7 +294,7 @@ def _blended(tiles: Raster, outputs: Sequence[Outputs], stride: int, task: Task)
     seen = weights > 0
     total /= np.where(seen, weights, 1)
     if not seen.all():
-        # Where no tile lies there is nothing to see.
+        # Where no tile lies, or none was looked at, there is nothing to see.
         total = np.where(seen, total, _background(len(total), size, task))
     return total.astype(np.float16)
 

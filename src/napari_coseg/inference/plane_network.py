@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +23,30 @@ from napari_coseg.inference.volume_input import (
     PlaneScale,
     occupied,
 )
+from napari_coseg.inference.volume_scouting import Near
 from napari_coseg.types import CosegError
-
-_Bool = npt.NDArray[np.bool_]
 
 #: Side of the largest tile of a plane, in sides of the tile that the network was trained with.
 #: With twice the side jaws are better still, but teeth are seen where there are none.
 _LARGEST = 1.5
+
+
+class TiledPlane(NamedTuple):
+    """A plane in tiles.
+
+    Attributes
+    ----------
+    tiles : Raster or None
+        None where there is nothing to see.
+    pictures : list of ndarray of uint8, (rows, columns, 3)
+        One for each tile.
+    tasks : list of tuple of str
+        What each tile is looked at for.
+    """
+
+    tiles: Raster | None
+    pictures: list[npt.NDArray[np.uint8]]
+    tasks: list[tuple[Task, ...]]
 
 
 class PlaneNetwork:
@@ -84,15 +101,13 @@ class PlaneNetwork:
         rows, columns = (-(-length // BLOCK) for length in self.scale.shape)
         return rows, columns
 
-    def read(
-        self, plane: int, near: _Bool | None
-    ) -> tuple[Raster | None, list[npt.NDArray[np.uint8]]]:
+    def read(self, plane: int, near: Near | None) -> TiledPlane:
         """Cut a plane into tiles, as far as there is anything to see.
 
         Parameters
         ----------
         plane : int
-        near : ndarray of bool or None
+        near : Near or None
             Squares that are worth it, None for all.
         """
         self._check()
@@ -100,30 +115,33 @@ class PlaneNetwork:
             picture = self._pictures.read(plane)
             wanted = occupied(picture)
             if near is not None:
-                wanted &= near
+                wanted &= near.anything
             tile = self.runner.tile
             overlap, most = self._settings.overlap_of(tile), int(_LARGEST * tile)
             tiles = Raster.around(wanted, overlap, least=tile, most=most)
             if tiles is None:
-                return None, []
-            return tiles, tiles.cut(picture, self._settings.padding)
+                return TiledPlane(None, [], [])
+            tasks = [self.runner.tasks] * len(tiles.origins)
+            if near is not None and "regions" in self.runner.tasks:
+                shown = tiles.show(wanted & near.objects)
+                tasks = [self.runner.tasks if one else ("regions",) for one in shown]
+            return TiledPlane(tiles, tiles.cut(picture, self._settings.padding), tasks)
 
-    def run(
-        self, planes: Sequence[tuple[Raster | None, list[npt.NDArray[np.uint8]]]]
-    ) -> list[PlaneMaps | None]:
+    def run(self, planes: Sequence[TiledPlane]) -> list[PlaneMaps | None]:
         """Compute the maps of planes that were read; None for one with nothing to see."""
-        tiles = [tile for _, of_plane in planes for tile in of_plane]
+        tiles = [tile for plane in planes for tile in plane.pictures]
+        wanted = [tasks for plane in planes for tasks in plane.tasks]
         outputs: dict[Task, list[Any]] = {task: [None] * len(tiles) for task in self.runner.tasks}
-        by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        by_kind: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
         for number, tile in enumerate(tiles):
-            by_shape[tile.shape].append(number)
-        for shape, alike in by_shape.items():
+            by_kind[tile.shape, wanted[number]].append(number)
+        for (shape, tasks), alike in by_kind.items():
             done = 0
             while done < len(alike):
                 self._check()
                 together = alike[done : done + self._batch(shape)]
                 with self._timings.of("network"):
-                    found = self.runner.run_all([tiles[number] for number in together])
+                    found = self.runner.run_all([tiles[number] for number in together], tasks)
                 for task, of_task in found.items():
                     for number, output in zip(together, of_task, strict=True):
                         outputs[task][number] = output
@@ -133,13 +151,14 @@ class PlaneNetwork:
         maps: list[PlaneMaps | None] = []
         start = 0
         with self._timings.of("blend"):
-            for where, of_plane in planes:
-                stop = start + len(of_plane)
-                if where is None:
+            for plane in planes:
+                stop = start + len(plane.pictures)
+                if plane.tiles is None:
                     maps.append(None)
                 else:
                     own = {task: outputs[task][start:stop] for task in outputs}
-                    maps.append(PlaneMaps.blended(where, own, self.runner.strides))
+                    strides, widths = self.runner.strides, self.runner.widths
+                    maps.append(PlaneMaps.blended(plane.tiles, own, strides, widths))
                 start = stop
         return maps
 

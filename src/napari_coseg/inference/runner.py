@@ -104,13 +104,17 @@ class TilesRunner:
         """Whether the network runs on the CPU, where `run` may be called from several threads."""
         return self.device.type == "cpu"
 
-    def run_all(self, tiles: Sequence[npt.NDArray[np.uint8]]) -> dict[Task, Outputs]:
+    def run_all(
+        self, tiles: Sequence[npt.NDArray[np.uint8]], tasks: tuple[Task, ...] | None = None
+    ) -> dict[Task, Outputs]:
         """Compute the maps of some tiles; on a CPU with one thread, see `pool`.
 
         Parameters
         ----------
         tiles : sequence of ndarray of uint8, (T, T, 3)
-            Tiles of the network's size.
+            Of one size, T a multiple of 32.
+        tasks : tuple of {"regions", "instances"}, optional
+            Some of the runner's; all of them by default.
 
         Returns
         -------
@@ -123,12 +127,13 @@ class TilesRunner:
         DeviceFull
             If the device has too little memory for a single tile.
         """
+        tasks = self.tasks if tasks is None else tasks
         done: list[dict[Task, Outputs]] = []
         start = 0
         while start < len(tiles):
             part = tiles[start : start + self.largest_batch]
             try:
-                done.append(self._forward(np.stack(part)))
+                done.append(self._forward(np.stack(part), tasks))
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -142,28 +147,32 @@ class TilesRunner:
                     torch.cuda.empty_cache()
                 continue
             start += len(part)
-        return {task: np.concatenate([part[task] for part in done]) for task in self.tasks}
+        return {task: np.concatenate([part[task] for part in done]) for task in tasks}
 
-    def _forward(self, tiles: npt.NDArray[np.uint8]) -> dict[Task, Outputs]:
+    def _forward(
+        self, tiles: npt.NDArray[np.uint8], tasks: tuple[Task, ...]
+    ) -> dict[Task, Outputs]:
         threads = torch.get_num_threads()
         if not self.on_cpu or threads == 1:
-            return self._computed(tiles)
+            return self._computed(tiles, tasks)
         torch.set_num_threads(1)
         try:
-            return self._computed(tiles)
+            return self._computed(tiles, tasks)
         finally:
             torch.set_num_threads(threads)
 
     @torch.inference_mode()
-    def _computed(self, tiles: npt.NDArray[np.uint8]) -> dict[Task, Outputs]:
+    def _computed(
+        self, tiles: npt.NDArray[np.uint8], tasks: tuple[Task, ...]
+    ) -> dict[Task, Outputs]:
         pixels = torch.from_numpy(tiles).to(self.device)
         # Seen as (B, 3, T, T), the bytes lie as convolutions like them: channels last.
         images = (pixels.permute(0, 3, 1, 2).float() - self._mean) / self._deviation
         total: dict[Task, Tensor] = {}
         for axes in self._flips:
             seen = torch.flip(images, axes) if axes else images
-            output = self._network(seen, tasks=self.tasks)
-            for task in self.tasks:
+            output = self._network(seen, tasks=tasks)
+            for task in tasks:
                 maps = _probabilities(output, task)
                 if axes:
                     maps = _flipped_back(maps, axes, task)

@@ -2,7 +2,8 @@
 
 Jaws, pharynx and teeth hang together and reach over centimetres from head to foot, but may fill a
 small part of a scan. So some planes are segmented whole first; of those between them,
-only what lies near something that was found. Where nothing was found at all, everything is.
+only what lies near something that was found. Where nothing was found at all, everything is. Of
+what is near a jaw but not near a tooth, only the jaw is looked for.
 
 Where teeth were found, what is farther above and below them than jaws and pharynx reach is left
 out: a vault of the skull looks like a jaw to a network that has seen few.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +21,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_coseg.inference.plane_maps import PlaneMaps
+from napari_coseg.inference.runner import Task
 from napari_coseg.inference.volume_input import BLOCK
 
 #: mm between planes that are segmented whole.
@@ -30,11 +33,30 @@ LEAST = 0.25
 #: mm above the highest and below the lowest teeth in which there may be jaws and pharynx: from the
 #: lower teeth to the head of the jaw's joint it is less than 80 mm, down to the larynx 100.
 ABOVE, BELOW = 85.0, 120.0
+#: mm above the highest and below the lowest teeth in which there may be more of them: roots are
+#: less than 25 mm long, and what has not erupted lies beside or beyond them.
+TEETH = 45.0
 #: A plane has teeth if it has this part of what the plane with the most of them has; mm² of teeth
 #: that one must have at all.
-_SHARE, _TEETH = 0.2, 100.0
+_SHARE, _LEAST_TEETH = 0.2, 100.0
 
 _Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Near:
+    """Squares (`BLOCK`) of a plane that are near something.
+
+    Attributes
+    ----------
+    anything : ndarray of bool
+        Near a region or an object.
+    objects : ndarray of bool
+        Near an object.
+    """
+
+    anything: _Bool
+    objects: _Bool
 
 
 def scout_planes(planes: Sequence[int], spacing: float) -> list[int]:
@@ -87,42 +109,57 @@ class Scouts:
         side = np.arange(-int(reach), int(reach) + 1)
         self._disc = np.hypot(*np.meshgrid(side, side)) <= reach
         self._planes: list[int] = []
-        self._near: list[_Bool] = []
+        self._near: list[Near] = []
 
     def add(self, plane: int, maps: PlaneMaps | None) -> None:
         """Tell what a plane shows; planes come in ascending order."""
-        found = np.zeros(self._blocks, bool)
-        if maps is not None:
-            top, left, bottom, right = (edge // BLOCK for edge in maps.box)
-            found[top:bottom, left:right] = maps.busy(LEAST)
-            self._teeth.append(maps.object_pixels() * (self._mpp / 1000) ** 2)
-        else:
-            self._teeth.append(0.0)
+        self._teeth.append(0.0 if maps is None else maps.object_pixels() * (self._mpp / 1000) ** 2)
         self._planes.append(plane)
-        self._near.append(np.asarray(ndimage.binary_dilation(found, self._disc)))
+        regions, objects = self._around(maps, "regions"), self._around(maps, "instances")
+        self._near.append(Near(regions | objects, objects))
+
+    def _around(self, maps: PlaneMaps | None, task: Task) -> _Bool:
+        """Return the squares near what a plane shows of a task."""
+        found = np.zeros(self._blocks, bool)
+        if maps is None or task not in maps.cells:
+            return found
+        top, left, bottom, right = (edge // BLOCK for edge in maps.box)
+        found[top:bottom, left:right] = maps.busy(task, LEAST)
+        return np.asarray(ndimage.binary_dilation(found, self._disc))
 
     def within(self, plane: int) -> bool:
         """Whether a plane is so near to the teeth that were found that jaws may reach it."""
-        most = max(self._teeth, default=0.0)
-        if most < _TEETH or not self._superior:
+        if not self._superior:
             return True
-        with_teeth = [
-            plane
-            for plane, area in zip(self._planes, self._teeth, strict=True)
-            if area >= _SHARE * most
-        ]
         before, after = (ABOVE, BELOW) if self._superior < 0 else (BELOW, ABOVE)
+        return self._reached(plane, before, after)
+
+    def _reached(self, plane: int, before: float, after: float) -> bool:
+        """Whether a plane is no more mm before the first and after the last with teeth."""
+        most = max(self._teeth, default=0.0)
+        if most < _LEAST_TEETH:
+            return True
+        areas = zip(self._planes, self._teeth, strict=True)
+        with_teeth = [plane for plane, area in areas if area >= _SHARE * most]
         first = with_teeth[0] - before / self._spacing
         return first <= plane <= with_teeth[-1] + after / self._spacing
 
-    def near(self, plane: int) -> _Bool | None:
+    def near(self, plane: int) -> Near | None:
         """Return the squares of a plane that are near anything in the planes before and behind.
 
-        None, for all of them, where no plane showed anything.
+        None, for all of them, where no plane showed anything. Where none showed an object, one
+        may be anywhere.
         """
         if not self.within(plane):
-            return np.zeros(self._blocks, bool)
-        if not any(near.any() for near in self._near):
+            nothing = np.zeros(self._blocks, bool)
+            return Near(nothing, nothing)
+        if not any(near.anything.any() for near in self._near):
             return None
         after = min(bisect_left(self._planes, plane), len(self._planes) - 1)
-        return np.asarray(self._near[max(after - 1, 0)] | self._near[after])
+        one, other = self._near[max(after - 1, 0)], self._near[after]
+        anything = one.anything | other.anything
+        if not any(near.objects.any() for near in self._near):
+            return Near(anything, anything)
+        if not self._reached(plane, TEETH, TEETH):
+            return Near(anything, np.zeros_like(anything))
+        return Near(anything, one.objects | other.objects)

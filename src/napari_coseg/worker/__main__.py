@@ -16,6 +16,7 @@ import sys
 import threading
 from pathlib import Path
 
+from napari_coseg.worker.collecting import collect_seldom
 from napari_coseg.worker.host import Host
 from napari_coseg.worker.keys import KeyPair, is_key
 from napari_coseg.worker.shelf import remove_folder
@@ -34,6 +35,7 @@ def _leave_with_client(shelf: Path | None) -> None:
 def main() -> int:
     """Run a host for one client."""
     share_cores()
+    collect_seldom()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     # Ctrl-C in a terminal goes to the client's whole group; the client says what becomes of us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

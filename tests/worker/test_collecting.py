@@ -1,0 +1,41 @@
+"""Garbage is looked for seldom, but it is."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from napari_coseg.worker.collecting import OLDER, YOUNG, collect_seldom
+
+
+@pytest.fixture
+def thresholds() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+
+
+class Ring:
+    """Refers to itself."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+def test_a_ring_goes_after_some_more(thresholds: None) -> None:
+    gc.set_threshold(700, 10, 10)
+    collect_seldom()
+    assert gc.get_threshold() == (YOUNG, OLDER, OLDER)
+    ring = weakref.ref(Ring())
+    kept = [[] for _ in range(2 * YOUNG)]
+    assert ring() is None
+    del kept
+
+
+def test_what_is_set_higher_stays(thresholds: None) -> None:
+    gc.set_threshold(10 * YOUNG, 1, 1)
+    collect_seldom()
+    assert gc.get_threshold() == (10 * YOUNG, 1, 1)
