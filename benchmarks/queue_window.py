@@ -72,7 +72,7 @@ def measure(folder: Path) -> int:
             wait(lambda: not dock.suggest.busy, "the suggestion")
         live(1)
         seconds, gap = switch(dock, draws, number)
-        objects = len(dock.desk.labels._kept["instances"].case.objects)
+        objects = len(dock.desk.labels.kept["instances"].case.objects)
         words = f"{objects} objects suggested" if suggested else "no suggestion"
         print(f"case {place + 1}: {seconds:.2f} s, worst gap {1000 * gap:.0f} ms; {words}")
         late |= seconds > AIM

@@ -700,7 +700,7 @@ def events(
 def drag(dock: PromptDock, path: Sequence[tuple[float, float]], *modifiers: str) -> None:
     """Drag over points of the image."""
     event = events(path, modifiers, dock._viewer.dims.displayed)
-    stroke = dock.canvas._on_drag(dock.canvas._points, event)
+    stroke = dock.canvas._on_drag(dock.canvas.layers[-1], event)
     next(stroke, None)
     for place in path[1:]:
         event.type = "mouse_move"

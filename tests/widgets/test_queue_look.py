@@ -147,14 +147,14 @@ def test_a_copy_is_looked_at_and_taken_over(
     assert (layer.data > 0).sum() == 100
     labels = lost.desk.labels
     assert isinstance(labels, CaseLabels)
-    case = labels._kept["instances"].case
+    case = labels.kept["instances"].case
     assert case.undo_name == "Copy of Ben's objects"
     (record,) = case.objects.values()
     # With all that is known of it.
     assert (record.class_id, record.prompts[0].box) == (2, (2.0, 2.0, 12.0, 12.0))
-    labels._kept["instances"].undo()
+    labels.kept["instances"].undo()
     assert not layer.data.any()
-    labels._kept["instances"].redo()
+    labels.kept["instances"].redo()
     go(lost, qtbot, 1)
     assert lost.project is not None
     stored = read_stored(lost.project.journal(2, "objects"))

@@ -100,6 +100,8 @@ def test_it_is_off_until_somebody_wants_it(
 def test_the_open_case_gets_one_too(
     dock: QueueDock, viewer: Any, client: VolumeClient, qtbot: Any
 ) -> None:
+    # The next image is read already, or it would be asked for later anyway.
+    qtbot.waitUntil(lambda: dock.suggest._last is not None, timeout=10_000)
     dock.suggest.switch.setChecked(True)
     asked(client, qtbot)
     # First the case that a person waits for.
@@ -119,7 +121,7 @@ def test_the_open_case_gets_one_too(
     assert dock.message == "Suggestion: 2 objects. Ctrl+Z takes it away."
     labels = dock.desk.labels
     assert isinstance(labels, CaseLabels)
-    target = labels._kept["instances"]
+    target = labels.kept["instances"]
     assert isinstance(target, Target)
     assert target.case.undo_name == "Suggestion: 2 objects"
     assert {one.model for one in target.case.objects.values()} == {expected.metadata["model"]}
@@ -179,7 +181,7 @@ def test_the_next_case_begins_with_what_was_found(
     np.testing.assert_array_equal(regions.data, expected.regions)
     labels = dock.desk.labels
     assert isinstance(labels, CaseLabels)
-    target = labels._kept["instances"]
+    target = labels.kept["instances"]
     assert isinstance(target, Target)
     assert target.case.undo_name == "Suggestion: 2 objects"
     target.undo()

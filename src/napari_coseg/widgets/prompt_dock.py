@@ -24,12 +24,13 @@ from napari_coseg.widgets.preferences import (
     use_model_folder,
 )
 from napari_coseg.widgets.prompt_asker import PromptAsker
-from napari_coseg.widgets.prompt_canvas import TOOLS, Box, PromptCanvas
+from napari_coseg.widgets.prompt_canvas import TOOLS, PromptCanvas
 from napari_coseg.widgets.prompt_desk import Desk
 from napari_coseg.widgets.prompt_drawing import Drawing
 from napari_coseg.widgets.prompt_editing import Editing
 from napari_coseg.widgets.prompt_face import PromptFace
 from napari_coseg.widgets.prompt_form import PromptForm
+from napari_coseg.widgets.prompt_layers import Box
 from napari_coseg.widgets.prompt_look import LookListener
 from napari_coseg.widgets.prompt_propagate import Propagating
 from napari_coseg.widgets.prompt_runs import Runs

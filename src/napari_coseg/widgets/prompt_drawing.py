@@ -12,9 +12,10 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_coseg.types import CosegError, Mask, Prompt
 from napari_coseg.widgets.prompt_asker import PromptAsker, Question
-from napari_coseg.widgets.prompt_canvas import Box, PromptCanvas
+from napari_coseg.widgets.prompt_canvas import PromptCanvas
 from napari_coseg.widgets.prompt_desk import Desk
 from napari_coseg.widgets.prompt_keeper import Keeper
+from napari_coseg.widgets.prompt_layers import Box
 from napari_coseg.widgets.prompt_words import answer_words
 from napari_coseg.widgets.prompt_work import Context, Work
 from napari_coseg.worker.prompting import PromptAnswer

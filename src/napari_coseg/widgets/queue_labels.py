@@ -1,4 +1,4 @@
-"""The labels of the open case: which layers they are, each under its journal."""
+"""The labels of the open case: its own layers, results that come, and what goes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ from napari_coseg.layers.queue_layers import regions_on
 from napari_coseg.layers.results import own_facts, role_of
 from napari_coseg.layers.runs import image_of
 from napari_coseg.types import ClassTable, CosegError
-from napari_coseg.widgets.held_layers import HeldCase, forget, hold
+from napari_coseg.widgets.case_journals import JOURNALS, CaseJournals
 from napari_coseg.widgets.kept_layer import KeptLayer
 from napari_coseg.widgets.kept_reader import KeptReader
-from napari_coseg.widgets.kept_regions import KeptRegions, check_regions
 from napari_coseg.widgets.prompt_target import Target
 from napari_coseg.widgets.stored_layers import labels_on
 
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 
 #: Seconds that what was taken over has to come to the disk.
 _PATIENCE = 10.0
-#: What a case keeps: the role of its layers in a run, and the name of the journal.
-_JOURNALS = {"instances": "objects", "regions": "regions"}
 
 
 class CaseLabels(QObject):
@@ -90,16 +87,14 @@ class CaseLabels(QObject):
         super().__init__()
         self._viewer = viewer
         self._image = image
-        self._identity = identity
-        self._journals = journals
         self._mpp = mpp
         self._reader = KeptReader(readers)
-        self._kept: dict[str, KeptLayer] = {}
         # The case's own ones, until all of them are there.
         self._waiting: dict[str, KeptLayer] = {}
         self._over = False
-        self._held = HeldCase(image, self._renew)
-        hold(self._held)
+        self._journals = CaseJournals(image, identity, journals, self._renew)
+        self._journals.saving.connect(self.saving)
+        self._journals.trouble.connect(self.trouble)
 
     def open(self) -> None:
         """Show what is in the journals, and hear of what is drawn; `opened` tells of it.
@@ -111,11 +106,12 @@ class CaseLabels(QObject):
         """
         stack = Stack.of(self._image)
         layers = {"instances": objects_layer(self._image, stack)}
-        if self._journals["regions"].exists():
+        if self._journals.path("regions").exists():
             shape = self._image.data.shape[: self._image.ndim]
             empty = np.zeros(shape, np.uint8)
             layers["regions"] = regions_on(self._image, empty, ClassTable(), self._mpp)
-        waiting = {role: self._make(role, layer, False) for role, layer in layers.items()}
+        make = self._journals.make
+        waiting = {role: make(role, layer, False) for role, layer in layers.items()}
         self._waiting = waiting
 
         def came(error: BaseException | None) -> None:
@@ -129,29 +125,29 @@ class CaseLabels(QObject):
                 self._reader.start(kept, came)
 
     @property
+    def kept(self) -> dict[str, KeptLayer]:
+        """The layers that are under their journals, by role: "instances" and "regions"."""
+        return self._journals.kept
+
+    @property
     def layers(self) -> list[Any]:
         """The layers that belong to the case: its own, and results on its image."""
-        own = [kept.layer for kept in self._kept.values()]
+        own = [kept.layer for kept in self.kept.values()]
         others = [la for la in self._viewer.layers if self._is_mine(la) and la not in own]
         return [layer for layer in (*own, *others) if layer in self._viewer.layers]
 
     @property
     def untouched(self) -> bool:
         """Whether nothing was ever drawn here, nor put in, nor taken back, nor is being drawn."""
-        if "instances" not in self._kept or self._reader.coming or self._held.busy:
-            return False
-        self.look_again()
-        cases = [kept.case for kept in self._kept.values()]
-        return not any(case.objects or case.undo_name or case.redo_name for case in cases)
+        return not self._reader.coming and self._journals.untouched
 
     def look_again(self) -> None:
         """Make edits of what was written into the layers without a word."""
-        for kept in self._kept.values():
-            kept.look_again()
+        self._journals.look_again()
 
     def wait(self, seconds: float) -> bool:
         """Wait until all is on the disk; whether it is."""
-        parts = [*self._kept.values(), *self._reader.coming]
+        parts = [*self.kept.values(), *self._reader.coming]
         return all(kept.wait(seconds) for kept in parts)
 
     def let_go(self) -> bool:
@@ -164,47 +160,18 @@ class CaseLabels(QObject):
         ):
             with contextlib.suppress(TypeError, ValueError, RuntimeError):
                 event.disconnect(hears)
-        forget(self._held)
+        self._journals.lend_no_more()
         self._reader.let_go()
-        saved = [self._leave(role) for role in list(self._kept)]
+        saved = [self._journals.leave(role) for role in list(self.kept)]
         saved += [kept.let_go() for kept in self._waiting.values() if kept.is_read]
         return all(saved)
-
-    # Layers come under their journals.
-
-    def _make(self, role: str, layer: Any, instead: bool) -> KeptLayer:
-        shape = tuple(self._image.data.shape[: self._image.ndim])
-        if tuple(layer.data.shape) != shape:
-            raise CosegError(f"{layer.name} does not lie on all of the image, so it is not kept.")
-        path = self._journals[_JOURNALS[role]]
-        if role == "instances":
-            return Target(layer, path, self._identity, instead=instead)
-        check_regions(layer)
-        return KeptRegions(layer, path, self._identity, instead=instead)
-
-    def _keep(self, role: str, kept: KeptLayer) -> None:
-        self._kept[role] = kept
-        kept.saving.connect(self.saving)
-        kept.trouble.connect(self.trouble)
-        kept.layer.events.data.connect(self._on_data)
-        if isinstance(kept, Target):
-            self._held.change(kept)
-
-    def _leave(self, role: str) -> bool:
-        """Close a journal; whether all is on the disk."""
-        kept = self._kept.pop(role)
-        if role == "instances":
-            self._held.change(None)
-        with contextlib.suppress(TypeError, ValueError, RuntimeError):
-            kept.layer.events.data.disconnect(self._on_data)
-        return kept.let_go()
 
     def _show(self) -> None:
         """Put the case's own layers into the viewer."""
         waiting, self._waiting = self._waiting, {}
         for role in sorted(waiting, reverse=True):
             self._viewer.layers.append(waiting[role].layer)
-            self._keep(role, waiting[role])
+            self._journals.keep(role, waiting[role])
         events = self._viewer.layers.events
         events.inserted.connect(self._on_inserted)
         events.removed.connect(self._on_removed)
@@ -238,7 +205,7 @@ class CaseLabels(QObject):
             if not left and self.wait(_PATIENCE):
                 done()
 
-        for role, journal in _JOURNALS.items():
+        for role, journal in JOURNALS.items():
             one = stored.get(journal)
             if one is None:
                 continue
@@ -280,14 +247,14 @@ class CaseLabels(QObject):
 
     def _renew(self) -> Target:
         """Put a new layer for objects in the place of the one that was taken away."""
-        if self._over or self._reader.coming or "instances" in self._kept:
+        if self._over or self._reader.coming or "instances" in self.kept:
             raise CosegError("The labels of the case are still being read: try again.")
         layer = objects_layer(self._image, Stack.of(self._image))
-        kept = self._make("instances", layer, True)
+        kept = self._journals.make("instances", layer, True)
         kept.read()
         kept.begin()
         self._viewer.layers.append(layer)
-        self._keep("instances", kept)
+        self._journals.keep("instances", kept)
         assert isinstance(kept, Target)
         return kept
 
@@ -318,11 +285,11 @@ class CaseLabels(QObject):
     def _consider(self, layer: Any) -> None:
         """Take a run's result in as the case's labels, unless those were drawn by hand."""
         role = role_of(layer)
-        if role not in _JOURNALS or not isinstance(layer, Labels) or not self._is_mine(layer):
+        if role not in JOURNALS or not isinstance(layer, Labels) or not self._is_mine(layer):
             return
-        if any(kept.layer == layer for kept in (*self._kept.values(), *self._reader.coming)):
+        if any(kept.layer == layer for kept in (*self.kept.values(), *self._reader.coming)):
             return
-        before, path = self._kept.get(role), self._journals[_JOURNALS[role]]
+        before, path = self.kept.get(role), self._journals.path(role)
         try:
             if before is not None:
                 # A stroke of this moment counts.
@@ -333,7 +300,7 @@ class CaseLabels(QObject):
                 )
             if before is not None and before.case.objects and not before.case.stands_on_run:
                 raise CosegError(
-                    f"{layer.name} is not kept: the case has {_JOURNALS[role]} that you edited. "
+                    f"{layer.name} is not kept: the case has {JOURNALS[role]} that you edited. "
                     "Take those away first, or take the run over in the Prompt dock."
                 )
             self._exchange(role, layer)
@@ -349,22 +316,22 @@ class CaseLabels(QObject):
         words: str = "",
     ) -> None:
         """Keep another layer under the journal, which remembers what was there before."""
-        kept = self._make(role, layer, True)
+        kept = self._journals.make(role, layer, True)
         if told is not None:
             kept.tell(*told)
-        before = self._kept.get(role)
+        before = self.kept.get(role)
         drawn = before is not None and bool(before.case.objects)
-        if before is not None and not self._leave(role):
+        if before is not None and not self._journals.leave(role):
             show_warning(f"Not all of {before.layer.name} is on the disk.")
 
         def came(error: BaseException | None) -> None:
             if error is not None:
                 self.said.emit(f"{layer.name} is not kept: {error}")
                 return
-            self._keep(role, kept)
+            self._journals.keep(role, kept)
             if told is None and layer not in self._viewer.layers:
                 # It was taken away while it was read.
-                self._leave(role)
+                self._journals.leave(role)
                 return
             active = self._viewer.layers.selection.active
             gone = before is not None and (told is not None or not drawn)
@@ -381,9 +348,9 @@ class CaseLabels(QObject):
         self._reader.start(kept, came)
 
     def _on_removed(self, event: Any) -> None:
-        for role, kept in list(self._kept.items()):
+        for role, kept in list(self.kept.items()):
             if event.value == kept.layer:
-                self._leave(role)
+                self._journals.leave(role)
                 self.said.emit(
                     f"{kept.layer.name} was taken away; what is on it is kept, and comes back "
                     "when the case is opened again, unless a new layer takes its place."
@@ -392,31 +359,12 @@ class CaseLabels(QObject):
                 QTimer.singleShot(0, lambda role=role: self._take_seen(role))
 
     def _take_seen(self, role: str) -> None:
-        if self._over or role in self._kept:
+        if self._over or role in self.kept:
             return
         for layer in reversed(self._viewer.layers):
             if role_of(layer) == role and self._is_mine(layer) and layer.visible:
                 self._consider(layer)
                 return
-
-    def _on_data(self, event: Any) -> None:
-        """Take in that a layer was handed other pixels."""
-        for role, kept in list(self._kept.items()):
-            if kept.layer != event.source or kept.sheet.writing:
-                continue
-            words = "they have another size or type"
-            try:
-                if kept.take_pixels():
-                    continue
-            except CosegError as error:
-                words = str(error)
-            if kept.layer.data.shape != tuple(self._image.data.shape[: self._image.ndim]):
-                del self._kept[role]
-                if role == "instances":
-                    self._held.change(None)
-                kept.layer.events.data.disconnect(self._on_data)
-                kept.abandon()
-            show_warning(f"The new pixels of {kept.layer.name} are not kept: {words}.")
 
 
 def _is_run(layer: Any) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox
 
 from napari_coseg.annotation.queue_images import CaseImage
@@ -106,6 +106,9 @@ class SuggestAhead(QObject):
             "next one: objects and regions are there when you open it, as one step that can be "
             "undone. Cases with labels are left alone."
         )
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._begin_last)
         self.switch.toggled.connect(self._on_switch)
         self._found.connect(self._on_found)
         self._written.connect(self._on_written)
@@ -126,7 +129,12 @@ class SuggestAhead(QObject):
     def _on_switch(self, on: bool) -> None:
         if not on:
             self._stop()
-        elif self._last is not None:
+        else:
+            # The open case's comes first: a person waits for it.
+            self._soon.start(0)
+
+    def _begin_last(self) -> None:
+        if self.switch.isChecked() and self._last is not None:
             self._begin(*self._last)
 
     def _on_prepared(self, number: int, prepared: Prepared) -> None:
