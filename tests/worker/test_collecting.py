@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 
@@ -39,3 +41,26 @@ def test_what_is_set_higher_stays(thresholds: None) -> None:
     gc.set_threshold(10 * YOUNG, 1, 1)
     collect_seldom()
     assert gc.get_threshold() == (10 * YOUNG, 1, 1)
+
+
+LEAVING = """
+import atexit, gc
+from napari_coseg.worker.collecting import leave_quickly
+
+class Ring:
+    def __init__(self):
+        self.own = self
+    def __del__(self):
+        print("looked through")
+
+leave_quickly()
+atexit.register(lambda: print("done at the end", gc.get_freeze_count()))
+ring = Ring()
+"""
+
+
+def test_a_process_ends_without_looking_through_everything() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["done at the end 0"]

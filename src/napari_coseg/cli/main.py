@@ -19,7 +19,7 @@ from napari_coseg.cli.reporting import Stopped
 from napari_coseg.cli.serve import serve
 from napari_coseg.cli.train import train
 from napari_coseg.types import CosegError
-from napari_coseg.worker.collecting import collect_seldom
+from napari_coseg.worker.collecting import collect_seldom, leave_quickly
 from napari_coseg.worker.waiting import share_cores
 
 #: Exit codes: 1 some item failed, 2 nothing was started, 130 stopped with Ctrl-C.
@@ -89,6 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     share_cores()
     collect_seldom()
+    leave_quickly()
     words = list(sys.argv[1:] if arguments is None else arguments)
     # People add --debug at the end of the line that failed, where typer would not take it.
     debug = "--debug" in words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 
 #: Containers that come and stay until young ones are looked through, and looks until older ones
@@ -14,3 +15,12 @@ def collect_seldom() -> None:
     """Look for garbage less often than Python does by itself; what a person has set stays."""
     if gc.isenabled() and gc.get_threshold()[0] < YOUNG:
         gc.set_threshold(YOUNG, OLDER, OLDER)
+
+
+def leave_quickly() -> None:
+    """Do not look through all that is there when the process ends, which takes more than a second.
+
+    It comes after all that was registered to be done at the end. What a module still holds then is
+    left to the system: files are to be closed by who opens them.
+    """
+    atexit.register(gc.freeze)
