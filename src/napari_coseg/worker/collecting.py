@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 
 #: Containers that come and stay until young ones are looked through, and looks until older ones
 #: are. Measured with a volume on two cores: at Python's 700, importing PyTorch and running a
@@ -23,4 +24,10 @@ def leave_quickly() -> None:
     It comes after all that was registered to be done at the end. What a module still holds then is
     left to the system: files are to be closed by who opens them.
     """
-    atexit.register(gc.freeze)
+    atexit.register(_freeze)
+
+
+def _freeze() -> None:
+    # Triton, which some trainings import, counts what is left of it, and prints a page of it.
+    if "triton" not in sys.modules:
+        gc.freeze()
