@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from napari_coseg.imaging.volumes import Volume
 from napari_coseg.inference.plane_network import PlaneNetwork
 from napari_coseg.inference.timing import Timings
 from napari_coseg.inference.volume_scouting import Near
@@ -27,10 +28,8 @@ class Counted(GreyNetwork):
         return super().forward(images, tasks)
 
 
-@pytest.mark.parametrize("most", [1, 4, 16])
-def test_tiles_of_one_shape_run_together_and_come_back_to_their_planes(most: int) -> None:
-    network, (volume, *_) = Counted(64), jaws()
-    planes = PlaneNetwork(
+def planes_of(network: Counted, volume: Volume) -> PlaneNetwork:
+    return PlaneNetwork(
         volume.voxels,
         volume.grid,
         (0.0, 255.0),
@@ -41,6 +40,12 @@ def test_tiles_of_one_shape_run_together_and_come_back_to_their_planes(most: int
         Timings(),
         lambda: None,
     )
+
+
+@pytest.mark.parametrize("most", [1, 4, 16])
+def test_tiles_of_one_shape_run_together_and_come_back_to_their_planes(most: int) -> None:
+    network, (volume, *_) = Counted(64), jaws()
+    planes = planes_of(network, volume)
     planes.runner.largest_batch = most
     rows, columns = planes.blocks
     # All of a plane, a small part of it, a wide part, and nothing.
@@ -71,17 +76,7 @@ def test_tiles_of_one_shape_run_together_and_come_back_to_their_planes(most: int
 
 def test_a_tile_far_from_objects_is_looked_at_for_regions_alone() -> None:
     network, (volume, *_) = Counted(64), jaws((25, 200, 240))
-    planes = PlaneNetwork(
-        volume.voxels,
-        volume.grid,
-        (0.0, 255.0),
-        FakeModel(network, volume_card()),
-        ("regions", "instances"),
-        400.0,
-        SETTINGS,
-        Timings(),
-        lambda: None,
-    )
+    planes = planes_of(network, volume)
     everything = np.ones(planes.blocks, bool)
     left = everything.copy()
     left[:, planes.blocks[1] // 4 :] = False
@@ -106,17 +101,7 @@ def test_a_tile_far_from_objects_is_looked_at_for_regions_alone() -> None:
 
 def test_planes_that_nobody_looks_at_for_objects_have_none() -> None:
     network, (volume, *_) = Counted(64), jaws()
-    planes = PlaneNetwork(
-        volume.voxels,
-        volume.grid,
-        (0.0, 255.0),
-        FakeModel(network, volume_card()),
-        ("regions", "instances"),
-        400.0,
-        SETTINGS,
-        Timings(),
-        lambda: None,
-    )
+    planes = planes_of(network, volume)
     everything = np.ones(planes.blocks, bool)
     (maps,) = planes.run([planes.read(8, Near(everything, ~everything))])
     assert maps is not None

@@ -139,18 +139,26 @@ def test_what_the_segment_dock_writes_is_an_edit(prompt: PromptDock) -> None:
     assert target.layer.features["fdi"].tolist() == [26, 0]
 
 
-@pytest.mark.parametrize("state", ["shown", "boxed", "committed"])
-def test_a_suggestion_for_the_open_case_leaves_what_is_being_drawn(
-    state: str, queue: QueueDock, client: Any, viewer: Any, make_prompt_dock: Any, qtbot: Any
-) -> None:
-    client.slow = state != "shown"
-    dock = make_prompt_dock(viewer)
+def boxed(
+    queue: QueueDock, client: Any, viewer: Any, make_prompt_dock: Any, qtbot: Any
+) -> PromptDock:
+    """The Prompt dock with a box on the open case, for which a model is asked."""
+    dock: PromptDock = make_prompt_dock(viewer)
     dock.show()
     qtbot.waitUntil(lambda: dock.desk.target is not None, timeout=20_000)
     queue.suggest.switch.setChecked(True)
     parts.asked(client, qtbot, "a")
     dock.take("box")
     dock.canvas.boxed.emit((2, 2, 6, 6))
+    return dock
+
+
+@pytest.mark.parametrize("state", ["shown", "boxed", "committed"])
+def test_a_suggestion_for_the_open_case_leaves_what_is_being_drawn(
+    state: str, queue: QueueDock, client: Any, viewer: Any, make_prompt_dock: Any, qtbot: Any
+) -> None:
+    client.slow = state != "shown"
+    dock = boxed(queue, client, viewer, make_prompt_dock, qtbot)
     qtbot.waitUntil(lambda: bool(dock.asker.waiting) == client.slow, timeout=20_000)
     if state == "committed":
         dock.drawing.commit()
@@ -168,13 +176,7 @@ def test_a_suggestion_for_the_open_case_leaves_what_is_being_drawn(
 def test_a_suggestion_goes_in_once_nothing_is_being_drawn(
     queue: QueueDock, client: Any, viewer: Any, make_prompt_dock: Any, qtbot: Any
 ) -> None:
-    dock = make_prompt_dock(viewer)
-    dock.show()
-    qtbot.waitUntil(lambda: dock.desk.target is not None, timeout=20_000)
-    queue.suggest.switch.setChecked(True)
-    parts.asked(client, qtbot, "a")
-    dock.take("box")
-    dock.canvas.boxed.emit((2, 2, 6, 6))
+    dock = boxed(queue, client, viewer, make_prompt_dock, qtbot)
     qtbot.waitUntil(lambda: not dock.asker.waiting, timeout=20_000)
     dock.discard()
     parts.answer(queue, client, qtbot, "a")
