@@ -16,9 +16,9 @@ Picture = npt.NDArray[np.uint8]
 #: 2001), a row a stain, each of length one.
 STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
 STAINS /= np.linalg.norm(STAINS, axis=1, keepdims=True)
-_UNMIX = np.linalg.inv(STAINS)
+UNMIX = np.linalg.inv(STAINS)
 #: Optical density of each 8-bit value; 0 would be infinitely dark, so 1 stands in for it.
-_DENSITY = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
+DENSITY = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
 
 
 def augment(image: Picture, settings: LookSection, rng: np.random.Generator) -> Picture:
@@ -66,8 +66,8 @@ def jitter_stain(image: Picture, deviation: float, rng: np.random.Generator) -> 
     """
     scale = np.clip(1 + deviation * rng.standard_normal(3), 0.3, 2.0)
     shift = 0.5 * deviation * 0.15 * rng.standard_normal(3)
-    matrix = (_UNMIX @ np.diag(scale) @ STAINS).astype(np.float32)
-    density = _DENSITY.take(image) @ matrix
+    matrix = (UNMIX @ np.diag(scale) @ STAINS).astype(np.float32)
+    density = DENSITY.take(image) @ matrix
     density += (shift @ STAINS).astype(np.float32)
     light = np.exp(np.negative(density, out=density), out=density)
     light *= np.float32(255)

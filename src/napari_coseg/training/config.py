@@ -130,6 +130,9 @@ class AugmentSection(LookSection):
         Any angle up to 45 degrees, before the quarter turns.
     quarter_turns, flip : bool
         Whether samples are turned by quarters, and mirrored.
+    immunostain : float
+        Probability that a sample of H&E is as if a marker had been stained brown in it instead of
+        eosin: see `napari_coseg.training.immunostain`.
     """
 
     region_scale: Range = (0.6, 1.4)
@@ -137,6 +140,7 @@ class AugmentSection(LookSection):
     rotate: bool = True
     quarter_turns: bool = True
     flip: bool = True
+    immunostain: float = Field(default=0.0, ge=0, le=1)
 
 
 class LossSection(Section):

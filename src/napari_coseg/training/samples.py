@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from napari_coseg.training.augment import augment
 from napari_coseg.training.config import AugmentSection, ModelSection
 from napari_coseg.training.drawing import Kept, Wheel
+from napari_coseg.training.immunostain import Known, immunostain
 from napari_coseg.training.items import PreparedItem, TrainingSet, prepare_item
 from napari_coseg.training.targets import hv_maps
 from napari_coseg.training.warp import Warp
@@ -107,7 +108,10 @@ class SampleDataset(Dataset[dict[str, Tensor]]):
         # Beside a picture the slide goes on white; beside a volume's plane is air.
         beside = 255 if self.model.planes is None else 0
         picture = warp.apply(item.image, tile, 1, Image.Resampling.BILINEAR, (beside,) * 3)
-        image = augment(np.asarray(picture), self.settings, rng)
+        image = np.asarray(picture)
+        if self.settings.immunostain and rng.random() < self.settings.immunostain:
+            image = immunostain(image, _known(warp, item, tile), rng)
+        image = augment(image, self.settings, rng)
         stride = self.model.network.instance_stride
         sample = {"image": torch.from_numpy(image.copy())}
         sample["regions"] = torch.from_numpy(
@@ -131,6 +135,23 @@ def _labels(
     if labels is None:
         return np.full((side, side), outside)
     return np.asarray(warp.apply(labels, tile, stride, Image.Resampling.NEAREST, outside))
+
+
+def _known(warp: Warp, item: PreparedItem, tile: int) -> Known:
+    """Return what is known of a sample, pixel by pixel."""
+    regions, instances, classes = (
+        None if part is None else _labels(warp, part, tile, 1, outside)
+        for part, outside in (
+            (item.regions, IGNORE),
+            (item.instances, OUTSIDE),
+            (item.classes, IGNORE),
+        )
+    )
+    return Known(
+        None if regions is None else regions.astype(np.uint8),
+        None if classes is None else classes.astype(np.uint8),
+        None if instances is None else instances.astype(np.int32),
+    )
 
 
 def _pick_centre(
