@@ -33,13 +33,15 @@ def make(entry: tuple[object, ...]) -> Layer:
     return Layer.create(*entry)
 
 
-def test_real_picture_is_in_pixels() -> None:
+def test_real_picture_has_the_size_that_its_nuclei_say() -> None:
     (layer,) = [make(entry) for entry in immunohistochemistry()]
     assert isinstance(layer, Image)
     assert layer.rgb
     assert np.array_equal(layer.data, data.immunohistochemistry())
-    assert {str(unit) for unit in layer.units} == {"pixel"}
+    assert tuple(layer.scale) == (0.4, 0.4)
+    assert {str(unit) for unit in layer.units} == {"micrometer"}
     assert "scikit-image" in layer.metadata["source"]
+    assert "taken as 0.4 µm" in layer.metadata["source"]
 
 
 def test_generated_tile_has_size_and_truth() -> None:

@@ -8,15 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from napari_coseg.datasets import stained_colon
 from napari_coseg.datasets.synthetic_histology import SyntheticTile, generate_tile
 
 #: Names of the pictures, which their files begin with.
-REAL, GENERATED = "immunohistochemistry", "generated"
-
-#: µm per pixel of scikit-image's picture, which says nothing of it. Estimated from its nuclei:
-#: those of lymphocytes are about 11 pixels long and those of the epithelium 22 (upper quartile),
-#: where CoNSeP's measure 5 and 9 µm.
-REAL_MPP = 0.4
+REAL, GENERATED = stained_colon.NAME, "generated"
 
 #: Side and pixel size of the generated tile: a CoNSeP tile's.
 GENERATED_SHAPE, GENERATED_MPP = (1000, 1000), 0.25
@@ -49,14 +45,11 @@ class Sample:
 
 def real_sample() -> Sample:
     """Colon stained with DAB and haematoxylin, as scikit-image ships it; read from disk."""
-    from skimage import data
-
     return Sample(
         REAL,
-        np.asarray(data.immunohistochemistry(), np.uint8),
-        REAL_MPP,
-        f"real colon, DAB and haematoxylin (scikit-image); pixel size not stated, taken as "
-        f"{REAL_MPP:g} µm from the size of its nuclei",
+        stained_colon.stained_colon(),
+        stained_colon.MPP,
+        f"real colon, DAB and haematoxylin (scikit-image); {stained_colon.NOTE}",
     )
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from skimage import data
 
+from napari_coseg.datasets import stained_colon
 from napari_coseg.datasets.synthetic_cbct import CbctSettings, generate_cbct
 from napari_coseg.datasets.synthetic_histology import SyntheticTile, generate_tile
 from napari_coseg.imaging.volumes import Volume
@@ -24,11 +23,11 @@ CBCT_WINDOW = (-1000.0, 2800.0)
 def immunohistochemistry() -> list[LayerData]:
     """Return the stained colon that scikit-image ships: a real picture, without truth.
 
-    Its pixel size was not published, so the layer is in pixels.
+    Its pixel size was not published, and is taken from the size of its nuclei.
     """
-    picture: npt.NDArray[np.uint8] = data.immunohistochemistry()
-    source = "scikit-image, skimage.data.immunohistochemistry"
-    return [image_layer(picture, "immunohistochemistry", None, source=source)]
+    source = f"scikit-image, skimage.data.immunohistochemistry; {stained_colon.NOTE}"
+    picture = stained_colon.stained_colon()
+    return [image_layer(picture, stained_colon.NAME, stained_colon.MPP, source=source)]
 
 
 def generated_tile() -> list[LayerData]:
