@@ -86,7 +86,8 @@ def _nuclei(blue: Plane, known: Known) -> Plane:
     """How much of a nucleus a pixel is, 0 to 1; from the haematoxylin where nobody knows."""
     if known.instances is None or (known.instances < 0).all():
         low, high = np.percentile(blue, (50, 97))
-        return np.clip((blue - low) / max(float(high - low), 1e-3), 0, 1).astype(np.float32)
+        stained: Plane = (blue - low) / max(float(high - low), 1e-3)
+        return np.clip(stained, 0, 1).astype(np.float32)
     return _soft(known.instances > 0, 1.0)
 
 
@@ -121,7 +122,8 @@ def _texture(pink: Plane, rng: np.random.Generator) -> Plane:
     own = rng.uniform(0.3, 1.0)
     grain = _cloud(pink.shape, rng.uniform(2.0, 5.0), rng) * rng.uniform(0.05, 0.25)
     slow = _cloud(pink.shape, rng.uniform(15, 60), rng) * rng.uniform(0.1, 0.4)
-    return np.clip(own * fine + (1 - own) + grain + slow, 0.05, 3).astype(np.float32)
+    out: Plane = np.clip(own * fine + (1 - own) + grain + slow, 0.05, 3).astype(np.float32)
+    return out
 
 
 def _cloud(shape: tuple[int, ...], size: float, rng: np.random.Generator) -> Plane:
@@ -129,8 +131,8 @@ def _cloud(shape: tuple[int, ...], size: float, rng: np.random.Generator) -> Pla
     step = max(1.0, size / 2)
     small = rng.standard_normal([int(side / step) + 3 for side in shape]).astype(np.float32)
     small = ndimage.gaussian_filter(small, size / step / 2)
-    zoom = [side / (len_ - 1) for side, len_ in zip(shape, small.shape, strict=True)]
-    large = ndimage.zoom(small, np.add(zoom, 1e-3), order=1)[tuple(map(slice, shape))]
+    factors = [side / (cells - 1) + 1e-3 for side, cells in zip(shape, small.shape, strict=True)]
+    large = ndimage.zoom(small, factors, order=1)[tuple(map(slice, shape))]
     cloud: Plane = (large - large.mean()) / (large.std() + 1e-6)
     return cloud
 
