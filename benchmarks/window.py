@@ -103,6 +103,57 @@ class Draws:
         return changed - start, drawn - start, time.process_time() - cpu
 
 
+class Mouse:
+    """A hand on a viewer's canvas: Qt's own mouse events, at places of the world in pixels.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        With rows and columns in sight.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._native = viewer.window._qt_viewer.canvas._scene_canvas.native
+        self._camera = viewer.scene.camera
+
+    def drag(self, first: Any, last: Any, seconds: float) -> None:
+        """Press at one place and move to another, as a hand does: slow at both ends."""
+        from qtpy.QtCore import QEvent
+
+        self._send(QEvent.Type.MouseButtonPress, first)
+        began = time.perf_counter()
+        part = 0.0
+        while part < 1:
+            live(STEP / 1000)
+            part = min((time.perf_counter() - began) / seconds, 1.0)
+            # The way of least jerk (Flash and Hogan 1985).
+            way = part**3 * (10 - 15 * part + 6 * part**2)
+            place = np.add(first, way * np.subtract(last, first))
+            self._send(QEvent.Type.MouseMove, place)
+
+    def release(self, place: Any) -> None:
+        """Let the button go."""
+        from qtpy.QtCore import QEvent
+
+        self._send(QEvent.Type.MouseButtonRelease, place)
+
+    def _send(self, kind: Any, place: Any) -> None:
+        from qtpy.QtCore import QPointF, Qt
+        from qtpy.QtGui import QMouseEvent
+        from qtpy.QtWidgets import QApplication
+
+        size = np.array([self._native.height(), self._native.width()])
+        centre = np.asarray(self._camera.center[-2:])
+        row, column = (np.asarray(place) - centre) * self._camera.zoom + size / 2
+        here = QPointF(float(column), float(row))
+        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+        changed = none if kind == QMouseEvent.Type.MouseMove else left
+        held = none if kind == QMouseEvent.Type.MouseButtonRelease else left
+        whole = QPointF(self._native.mapToGlobal(here.toPoint()))
+        event = QMouseEvent(kind, here, whole, changed, held, Qt.KeyboardModifier.NoModifier)
+        QApplication.sendEvent(self._native, event)
+
+
 class Heartbeat:
     """A timer's beats in the event loop; where one comes late, the window stood still.
 

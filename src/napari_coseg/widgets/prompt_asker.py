@@ -12,7 +12,9 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_coseg.imaging.source import ImageSource
+from napari_coseg.inference.zoom import Box
 from napari_coseg.types import Prompt
+from napari_coseg.widgets.prompt_ahead import LookAhead
 from napari_coseg.widgets.session import Session
 from napari_coseg.worker.pending import Handlers, Pending
 from napari_coseg.worker.prompting import Crop, PromptAnswer
@@ -58,11 +60,15 @@ class PromptAsker(QObject):
         self._pending: dict[int, tuple[Question, Pending]] = {}
         self._preview: Question | None = None
         self.model, self.device = "", "auto"
+        self._ahead = LookAhead(
+            lambda prompt: self._sent([prompt]), lambda pending: session.client.cancel(pending)
+        )
         self._done.connect(self._on_done)
 
     def look_at(self, source: ImageSource | None) -> None:
         """Ask about other pixels from now on; a preview of the others is not heard of any more."""
         self.drop_preview()
+        self._ahead.end()
         self._source = source
         # New pixels, new name: the host keeps what it computed by the name.
         self._content = uuid.uuid4().hex
@@ -107,26 +113,21 @@ class PromptAsker(QObject):
         CosegError
             If there is no image, or the prompts cannot be sent.
         """
-        assert self._source is not None
         if preview:
             self.drop_preview()
+        self._ahead.end()
         question = Question(purpose, tuple(prompts), time.perf_counter())
-        pending = self._session.client.prompt(
-            self._source,
-            prompts,
-            model=self.model,
-            device=self.device,
-            content=self._content,
-            crops=crops,
-            hint=hint,
-            # "Going on with the CPU", for example.
-            handlers=Handlers(notice=self._session.notice.emit),
-        )
+        pending = self._sent(prompts, crops, hint)
         self._pending[id(question)] = (question, pending)
         if preview:
             self._preview = question
         pending.future.add_done_callback(lambda future: self._tell(question, future))
         return question
+
+    def look_ahead(self, box: Box) -> None:
+        """Let the model look at what is round a box that is still being drawn."""
+        if self._source is not None and self.model:
+            self._ahead.look(box, self._source.shape)
 
     def let_finish(self) -> None:
         """Let the preview that was asked for be answered, whatever is asked next."""
@@ -145,8 +146,28 @@ class PromptAsker(QObject):
 
     def cancel(self) -> None:
         """Hear nothing more of anything that was asked."""
+        self._ahead.end()
         for question in self.questions:
             self._drop(question)
+
+    def _sent(
+        self,
+        prompts: Sequence[Prompt],
+        crops: Sequence[Crop | None] = (),
+        hint: float | None = None,
+    ) -> Pending:
+        assert self._source is not None
+        return self._session.client.prompt(
+            self._source,
+            prompts,
+            model=self.model,
+            device=self.device,
+            content=self._content,
+            crops=crops,
+            hint=hint,
+            # "Going on with the CPU", for example.
+            handlers=Handlers(notice=self._session.notice.emit),
+        )
 
     def _drop(self, question: Question) -> None:
         known = self._pending.pop(id(question), None)

@@ -35,6 +35,8 @@ class PromptCanvas(QObject):
     ----------
     boxed : Signal
         A box in pixels of the image: first row and column, last ones, exclusive.
+    boxing : Signal
+        A box that is still being drawn.
     clicked : Signal
         Row and column in pixel centres, and whether Shift or Ctrl was held.
     drawn : Signal
@@ -46,6 +48,7 @@ class PromptCanvas(QObject):
     """
 
     boxed = Signal(tuple)
+    boxing = Signal(tuple)
     clicked = Signal(float, float, bool)
     drawn = Signal(object)
     paused = Signal(bool)
@@ -253,7 +256,9 @@ class PromptCanvas(QObject):
             moved = max(moved, float(np.linalg.norm(np.asarray(event.pos, float) - start)))
             path.append(self._place(event))
             if moved > _STILL and tool == "box":
-                self.rubber(_box(first, path[-1]))
+                box = _box(first, path[-1])
+                self.rubber(box)
+                self.boxing.emit(box)
             elif moved > _STILL and tool in ("scribble", "lasso") and self._layers is not None:
                 self._layers.draw(np.array(path))
             yield

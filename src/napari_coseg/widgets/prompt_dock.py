@@ -235,6 +235,7 @@ class PromptDock(Dock):
         form.tooth.numbered.connect(self.editing.set_fdi)
         form.action.connect(lambda name: self._actions[name]())
         form.by_object.toggled.connect(self._on_by_object)
+        canvas.boxing.connect(self.drawing.boxing)
         canvas.boxed.connect(self.drawing.box)
         canvas.clicked.connect(self._on_clicked)
         canvas.drawn.connect(self._on_drawn)

@@ -77,6 +77,11 @@ class Drawing(QObject):
         self._asker.drop_preview()
         self._take(work or Work())
 
+    def boxing(self, box: Box) -> None:
+        """Let the model see what a box is being drawn round, where that is a new object."""
+        if self.idle or self._desk.form.each_box.isChecked():
+            self._asker.look_ahead(box)
+
     def box(self, box: Box) -> None:
         """Take a box."""
         if self._settled(box):
