@@ -60,8 +60,8 @@ class CbctSettings:
     randomised : bool
         Draw grey values and the scanner from the wide ranges that training wants.
     whole_head : bool
-        As on a CT: skull, brain and what the head lies on, where the volume is large enough to
-        hold any of them; the mouth is anywhere in it, and there is no cylinder.
+        As on a CT: skull, brain, what the head lies on and is covered with, where the volume is
+        large enough to hold any of them; the mouth is anywhere in it, and there is no cylinder.
 
     Raises
     ------

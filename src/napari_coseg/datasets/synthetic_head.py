@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_coseg.datasets.synthetic_airways import draw_airways
+from napari_coseg.datasets.synthetic_cloth import draw_cloths
 from napari_coseg.datasets.synthetic_dentition import draw_teeth
 from napari_coseg.datasets.synthetic_fields import smooth_volume
 from napari_coseg.datasets.synthetic_grid import Field, Grid
@@ -65,9 +66,11 @@ def build_head(
     seen : ndarray of bool, (rows, columns), optional
         The field of view, outside of which nothing has a label. Everything without it.
     whole : bool
-        Whether there is a skull above the jaws, and what the head lies on.
+        Whether there is a skull above the jaws, and what the head lies on and is covered with.
     """
-    teeth, shapes, texture, above = (np.random.default_rng([*seed, part]) for part in range(4))
+    teeth, shapes, texture, above, around = (
+        np.random.default_rng([*seed, part]) for part in range(5)
+    )
     dentition = draw_teeth(teeth, mouth, grid, tints, seen)
     y, x = grid.maps()
     end, _ = mouth.upper.at(mouth.upper_end)
@@ -79,6 +82,7 @@ def build_head(
     skin = draw_skin(shapes, airways.floor, low)
     skull = Skull(above, y, x) if whole else None
     table = draw_table(above) if whole else None
+    cloths = draw_cloths(around) if whole else ()
     step = grid.spacing
     warp = smooth_volume(texture, grid.shape, 7.0 / step)
     warp *= np.float32(0.55)
@@ -137,6 +141,8 @@ def build_head(
         if table is not None:
             sheet, foam = table.distance(y, x)
             picture = lay(lay(picture, table.foam, cover(foam)), table.sheet, cover(sheet))
+        for cloth in cloths:
+            picture = lay(picture, cloth.grey, cover(cloth.distance(outline, z, y, x)))
         picture = lay(picture, soft, cover(outline))
         open_air = np.minimum(np.minimum(throat, mouth_air), cavity)
         if parts is not None:
