@@ -3,11 +3,11 @@
 A timer beats every 5 ms in the event loop while the camera moves every 16 ms, as if a person
 scrolled; the worst gap between two beats is what the person feels. Measured (a) with nothing else
 to do, before each run anew: the layers of the run before have to be drawn too, (b) while an image
-is segmented. Once with the Segment dock and its worker process, once with
-`segment_image` in a napari thread worker, each in a process of its own: napari with the dock must
-never import torch. The model is in memory before; the gaps end when the results arrive. Making
-the result's layers is measured apart, for the first run and for the next one, beside napari's own
-`add_labels` of the same labels, which have neither facts nor colours then.
+is segmented, until the results arrive, (c) while the result's layers are made, for the first run
+and for the next one; beside it napari's own `add_labels` of the same labels, which have neither
+facts nor colours then and are made at once. Once with the Segment dock and its worker process,
+once with `segment_image` in a napari thread worker, each in a process of its own: napari with the
+dock must never import torch. The model is in memory before.
 
 Needs napari; starts Xvfb where there is no display. Leaves with 1 where the two find other objects.
 
@@ -21,6 +21,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -87,11 +88,11 @@ def report(part: str, rows: dict[str, Any]) -> None:
             f"below {MORE:.0f}: {'yes' if more < MORE else 'NO'}"
         )
         if "layers" in run:
-            made, drawn, cpu = (1000 * seconds for seconds in run["layers"])
-            aim = FIRST if number == 1 else LATER
+            layers, aim = run["layers"], FIRST if number == 1 else LATER
             print(
-                f"        layers made in {made:.0f} ms, drawn after {drawn:.0f} (CPU {cpu:.0f}); "
-                f"below {aim:.0f}: {'yes' if made < aim else 'NO'}"
+                f"        layers made in {1000 * layers['made']:.0f} ms, drawn after "
+                f"{1000 * layers['drawn']:.0f}; worst gap meanwhile {layers['worst']:.0f} ms, "
+                f"below {aim:.0f}: {'yes' if layers['worst'] < aim else 'NO'}"
             )
     if "bare" in rows:
         made, drawn, cpu = (1000 * seconds for seconds in rows["bare"])
@@ -123,6 +124,20 @@ def idle_gaps(viewer: Any, beat: Heartbeat, seconds: float) -> dict[str, float]:
     return beat.stop()
 
 
+def shown(
+    draws: Draws, beat: Heartbeat, show: Callable[[], object], over: Callable[[], bool]
+) -> dict[str, float]:
+    """Show what was found; gaps meanwhile, and seconds until all of it is drawn."""
+    beat.start()
+    start = time.perf_counter()
+    show()
+    if not live(PATIENCE, over):
+        sys.exit("the layers were not made")
+    made, before = time.perf_counter() - start, draws.count
+    live(60, lambda: draws.count > before)
+    return {**beat.stop(), "made": made, "drawn": time.perf_counter() - start}
+
+
 def in_worker(given: argparse.Namespace) -> dict[str, Any]:
     """Segment with the dock, whose worker is another process."""
     from napari_coseg.widgets.segment_dock import SegmentDock
@@ -141,8 +156,8 @@ def in_worker(given: argparse.Namespace) -> dict[str, Any]:
             gaps = beat.stop()
             objects = sum(len(result.objects) for result in results)
             labels = [one for r in results for one in (r.regions, r.instances) if one is not None]
-            made = lambda: super(TimedDock, self)._on_finished(results)  # noqa: E731
-            arrived.append((gaps, objects, made, labels))
+            show = lambda: super(TimedDock, self)._on_finished(results)  # noqa: E731
+            arrived.append((gaps, objects, show, labels))
 
     viewer.add_image(image, rgb=True, name="tile", scale=(MPP, MPP), units=("um", "um"))
     dock = TimedDock(viewer)
@@ -159,8 +174,8 @@ def in_worker(given: argparse.Namespace) -> dict[str, Any]:
         dock.start()
         if not live(PATIENCE, partial(has, arrived, number + 1)):
             sys.exit(f"no result came: {dock.status}")
-        gaps, objects, make_layers, labels = arrived[number]
-        layers = draws.timed(make_layers)
+        gaps, objects, show, labels = arrived[number]
+        layers = shown(draws, beat, show, lambda: not dock.running)
         rows["runs"].append({"idle": idle, "gaps": gaps, "objects": objects, "layers": layers})
         live(2)
     rows["bare"] = draws.timed(lambda: [viewer.add_labels(one.copy()) for one in labels])

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QTimer
 
 from napari_coseg.imaging.source import ImageSource
+from napari_coseg.layers.results import each_result_layer
 from napari_coseg.types import CosegError
 from napari_coseg.weights.listing import to_message
 from napari_coseg.widgets.segment_dock import SegmentDock
@@ -181,6 +183,95 @@ def test_the_line_is_of_the_run_that_is_shown(
     dock.results.undo()
     assert dock.status == "Getting the model ready …"
     dock.cancel()
+
+
+def test_layers_come_one_a_turn(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    viewer.add_image(picture(8, 10, 3), rgb=True, name="tile")
+    order: list[str] = []
+
+    def note(event: Any) -> None:
+        order.append(event.value.name)
+        QTimer.singleShot(0, lambda: order.append("something else"))
+
+    viewer.layers.events.inserted.connect(note)
+    dock.start()
+    finish(dock, client, qtbot)
+    assert order[:3] == ["tile regions", "something else", "tile instances"]
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["within a turn", "between turns"])
+def test_cancel_while_the_layers_are_made(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any, at_once: bool
+) -> None:
+    viewer.add_image(picture(8, 10, 3), rgb=True, name="tile")
+    dock.start()
+    finish(dock, client, qtbot)
+    before = list(viewer.layers)
+
+    def stop(event: Any) -> None:
+        assert not dock.results._undo.isEnabled()
+        if at_once:
+            dock.cancel()
+        else:
+            QTimer.singleShot(0, dock.cancel)
+
+    viewer.layers.events.inserted.connect(stop)
+    dock.start()
+    finish(dock, client, qtbot)
+    qtbot.waitUntil(lambda: dock.results._undo.isEnabled())
+    assert dock.status == "Cancelled."
+    assert list(viewer.layers) == before
+    assert all(layer.visible for layer in before)
+    assert dock.results.layers == before[1:]
+    # And nothing of it is left that would end the next one.
+    viewer.layers.events.inserted.disconnect(stop)
+    dock.start()
+    finish(dock, client, qtbot)
+    assert len(viewer.layers) == 5
+    assert dock.status == "tile: 2 objects in 0.5 s (cpu)."
+
+
+def test_a_layer_that_goes_while_the_next_is_made(
+    dock: SegmentDock, viewer: Any, client: FakeClient, qtbot: Any
+) -> None:
+    viewer.add_image(picture(8, 10, 3), rgb=True, name="tile")
+
+    def remove(event: Any) -> None:
+        if event.value.name == "tile regions":
+            QTimer.singleShot(0, lambda: viewer.layers.remove("tile regions"))
+
+    viewer.layers.events.inserted.connect(remove)
+    dock.start()
+    finish(dock, client, qtbot)
+    assert names(viewer) == ["tile", "tile instances"]
+    assert [layer.name for layer in dock.results.layers] == ["tile instances"]
+    dock.results.undo()
+    assert names(viewer) == ["tile"]
+
+
+def test_a_layer_that_cannot_be_made(
+    dock: SegmentDock,
+    viewer: Any,
+    client: FakeClient,
+    qtbot: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer.add_image(picture(8, 10, 3), rgb=True, name="tile")
+
+    def fails(*found: Any) -> Iterator[Any]:
+        yield next(each_result_layer(*found))
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("napari_coseg.widgets.segment_dock.each_result_layer", fails)
+    dock.start()
+    with qtbot.captureExceptions() as caught:
+        finish(dock, client, qtbot)
+    assert [str(error) for _, error, _ in caught] == ["no room"]
+    assert names(viewer) == ["tile"]
+    assert dock.status == "Not done."
+    assert dock._button.text() == "Run"
 
 
 def test_a_class_is_switched_off_in_the_legend(

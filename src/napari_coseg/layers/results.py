@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,14 @@ class Place:
 def result_layers(
     results: Sequence[PanopticResult], image: Any, stack: Stack, place: Place
 ) -> list[Layer]:
-    """Make the layers of a run: regions below, instances above.
+    """Make the layers of a run; see `each_result_layer`."""
+    return list(each_result_layer(results, image, stack, place))
+
+
+def each_result_layer(
+    results: Sequence[PanopticResult], image: Any, stack: Stack, place: Place
+) -> Iterator[Layer]:
+    """Make the layers of a run one after the other: regions below, instances above.
 
     Parameters
     ----------
@@ -69,9 +76,9 @@ def result_layers(
     place : Place
         What of it.
 
-    Returns
-    -------
-    list of Labels layers
+    Yields
+    ------
+    Labels layer
         Named after the image; where there are very many objects, a picture of them is the last.
     """
     first = results[0]
@@ -81,11 +88,10 @@ def result_layers(
     geometry = placed(image, stack, place)
     shape = tuple(np.array([*leading, *size])[order].tolist())
     carried = {**kept_grid(image, shape), **kept_case(getattr(image, "metadata", None))}
-    made = []
     if first.regions is not None:
         regions = np.stack([r.regions for r in results if r.regions is not None])
-        made.append(
-            _with_facts(
+        yield Layer.create(
+            *_with_facts(
                 region_layer(
                     regions.reshape(*leading, *size).transpose(order),
                     first.region_classes,
@@ -98,7 +104,7 @@ def result_layers(
         )
     if first.instances is not None:
         labels, objects = _joined(results)
-        made += with_picture(
+        for data in with_picture(
             _with_facts(
                 instance_layer(
                     labels.reshape(*leading, *size).transpose(order),
@@ -110,8 +116,8 @@ def result_layers(
                 geometry,
                 {**_facts("instances", first, stack, place), **carried},
             )
-        )
-    return [Layer.create(*data) for data in made]
+        ):
+            yield Layer.create(*data)
 
 
 def _with_facts(data: LayerData, geometry: dict[str, Any], facts: dict[str, Any]) -> LayerData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from napari.layers import Layer
@@ -17,8 +18,8 @@ from napari_coseg.types import ClassTable
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
-def volume_result_layers(result: VolumeResult, image: Any) -> list[Layer]:
-    """Make the layers of a run: regions below, instances above.
+def each_volume_layer(result: VolumeResult, image: Any) -> Iterator[Layer]:
+    """Make the layers of a run one after the other: regions below, instances above.
 
     Parameters
     ----------
@@ -26,15 +27,15 @@ def volume_result_layers(result: VolumeResult, image: Any) -> list[Layer]:
     image : Image layer
         What was segmented: its name, scale, units, place and grid are taken over.
 
-    Returns
-    -------
-    list of Labels layers
+    Yields
+    ------
+    Labels layer
         Where there are very many objects, a picture of them is the last.
     """
-    made: list[LayerData] = []
     if result.regions is not None:
         layer = region_layer(result.regions, result.region_classes, f"{image.name} regions", None)
-        made.append(_on(layer, image, _facts("regions", result, result.region_classes, image)))
+        facts = _facts("regions", result, result.region_classes, image)
+        yield Layer.create(*_on(layer, image, facts))
     if result.instances is not None:
         layer = instance_layer(
             result.instances,
@@ -45,8 +46,8 @@ def volume_result_layers(result: VolumeResult, image: Any) -> list[Layer]:
         )
         facts = _facts("instances", result, result.instance_classes, image)
         facts.pop(REGION_VOXELS, None)
-        made += with_picture(_on(layer, image, facts))
-    return [Layer.create(*data) for data in made]
+        for data in with_picture(_on(layer, image, facts)):
+            yield Layer.create(*data)
 
 
 def _facts(role: str, result: VolumeResult, classes: ClassTable, image: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +99,7 @@ class ResultsPanel(QWidget):
         self._viewer = viewer
         self._runs: list[_Shown] = []
         self._exporting: object | None = None
+        self._adding = False
         self._colour_by = QComboBox()
         self._colour_by.addItem("Colour by class", False)
         self._colour_by.addItem("Colour by object", True)
@@ -147,34 +148,73 @@ class ResultsPanel(QWidget):
         """What is said of the last run."""
         return self._runs[-1].words if self._runs else ""
 
-    def add(self, layers: list[Layer], words: str = "") -> None:
+    def add(self, layers: Iterable[Layer], words: str = "") -> None:
         """Show the layers of a new run; those of the run before are hidden, not lost.
 
         Parameters
         ----------
-        layers : list of Layer
+        layers : iterable of Layer
         words : str
             What is said of the run as long as it is the last one.
         """
-        if self._runs:
-            self._runs[-1].hide()
-        run = _Shown(list(layers), words)
-        if any(is_volume_result(la) and _one_class(la) for la in run.facts):
+        for _ in self.adding(layers, words):
+            pass
+
+    def adding(self, layers: Iterable[Layer], words: str = "") -> Generator[None, None, None]:
+        """Do the same in steps, of which each is short, for `napari_coseg.widgets.turns.Turns`.
+
+        Closed before its end, it takes away what it has added; the run before is seen again.
+
+        Parameters
+        ----------
+        layers : iterable of Layer
+            Asked for a layer only once the one before is shown.
+        words : str
+            As for `add`.
+        """
+        run = _Shown([], words)
+        self._adding = True
+        self._undo.setEnabled(False)
+        try:
+            for layer in layers:
+                yield
+                if not run.layers and self._runs:
+                    self._runs[-1].hide()
+                self._show_layer(run, layer)
+                yield
+            # A person may have taken some away meanwhile.
+            run.layers = [layer for layer in run.layers if layer in self._viewer.layers]
+            if run.layers:
+                self._runs.append(run)
+        except BaseException:
+            for layer in run.layers:
+                if layer in self._viewer.layers:
+                    self._viewer.layers.remove(layer)
+            if run.layers and self._runs:
+                self._runs[-1].show()
+            raise
+        finally:
+            self._adding = False
+            self._refresh()
+
+    def _show_layer(self, run: _Shown, layer: Layer) -> None:
+        """Add a layer of a run that goes on, in the colours that a person has chosen."""
+        run.layers.append(layer)
+        if is_volume_result(layer) and _one_class(layer):
             # By class, all teeth would be one.
             self._colour_by.blockSignals(True)
             self._colour_by.setCurrentIndex(self._colour_by.findData(True))
             self._colour_by.blockSignals(False)
-        for layer in layers:
-            # By class they come.
-            if role_of(layer) == "instances" and self._colour_by.currentData():
-                run.colour(layer, True)
-            self._viewer.add_layer(layer)
-        self._runs.append(run)
-        self._refresh()
+        # By class they come.
+        if role_of(layer) in ("instances", PICTURE) and self._colour_by.currentData():
+            for facts in run.facts:
+                if role_of(facts) == "instances":
+                    run.colour(facts, True)
+        self._viewer.add_layer(layer)
 
     def undo(self) -> None:
         """Take the last run's layers away; those of the run before come back."""
-        if not self._runs:
+        if not self._runs or self._adding:
             return
         # Taken off the list first: layers that go are not looked at any more.
         for layer in self._runs.pop().layers:
@@ -245,7 +285,7 @@ class ResultsPanel(QWidget):
             ]
         self._legend.show_rows(groups)
         self._tooth.show_layer(self._teeth)
-        self._undo.setEnabled(bool(self._runs))
+        self._undo.setEnabled(bool(self._runs) and not self._adding)
         self._export.setEnabled(bool(groups) and self._exporting is None)
 
     def _on_hidden(self, role: str, hidden: set[int]) -> None:

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-#: Stages of the encoder; the stride of the ViT's patches.
-STAGES, PATCH = 4, 16
+#: Stages of the encoder; the stride of the ViT's patches, and of the logits.
+STAGES, PATCH, STRIDE = 4, 16, 4
 
 
 class SyncSamConfig(BaseModel):
@@ -38,6 +38,9 @@ class SyncSamConfig(BaseModel):
         Whether the maps of the first three stages join the mask features (ablation).
     details : bool
         Whether the CNN's maps at strides 8 and 4 join the mask features too. Not in the paper.
+    outline : int
+        Channels of a small U-Net that sees the prompts on the mask's own grid and is added to the
+        logits; 0 for none. Not in the paper.
     embedding : int
         Channels of the image embedding and of the prompts: 256 in SAM.
     """
@@ -57,6 +60,7 @@ class SyncSamConfig(BaseModel):
     med_token: bool = True
     multi_scale: bool = True
     details: bool = False
+    outline: int = Field(default=0, ge=0)
     embedding: int = Field(default=256, ge=32, multiple_of=32)
 
     @model_validator(mode="after")
@@ -75,6 +79,11 @@ class SyncSamConfig(BaseModel):
     def grid(self) -> int:
         """Side of the image embedding."""
         return self.side // PATCH
+
+    @property
+    def cells(self) -> int:
+        """Side of the logits."""
+        return self.side // STRIDE
 
 
 #: The paper's networks, and a small one for a laptop's CPU.

@@ -102,8 +102,8 @@ class SyncDecoder(nn.Module):
 
     def forward(
         self, encoding: Encoding, images: Tensor, positions: Tensor, sparse: Tensor, dense: Tensor
-    ) -> Tensor:
-        """Return the masks' logits, (M, S/4, S/4).
+    ) -> tuple[Tensor, Tensor]:
+        """Return the masks' logits, and the features that they were made of.
 
         Parameters
         ----------
@@ -114,6 +114,11 @@ class SyncDecoder(nn.Module):
         positions : Tensor, (1, embedding, S/16, S/16)
         sparse, dense : Tensor
             From the prompt encoder.
+
+        Returns
+        -------
+        logits : Tensor, (M, S/4, S/4)
+        features : Tensor, (M, embedding / 8, S/4, S/4)
         """
         count = len(sparse)
         tokens = torch.cat([self._tokens().expand(count, -1, -1), sparse], 1)
@@ -125,7 +130,7 @@ class SyncDecoder(nn.Module):
         if fused is not None:
             features = features + fused[images]
         weights = self._weights(tokens)
-        return torch.einsum("mc,mchw->mhw", weights, features)
+        return torch.einsum("mc,mchw->mhw", weights, features), features
 
     def fused(self, encoding: Encoding) -> Tensor | None:
         """Return what the multi-scale branch adds: once an image, however many objects it has."""
