@@ -25,6 +25,7 @@ class Turns(QObject):
     def __init__(self, work: Generator[None, None, None], parent: QObject) -> None:
         super().__init__(parent)
         self._work = work
+        self._running = False
         self._timer = QTimer(self)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._on_turn)
@@ -36,17 +37,19 @@ class Turns(QObject):
     def stop(self) -> None:
         """End it where it is; in the middle of a turn, at that turn's end."""
         self._timer.stop()
-        if not self._work.gi_running:
+        if not self._running:
             self._end()
 
     def _on_turn(self) -> None:
         going_on = False
+        self._running = True
         try:
             next(self._work)
             going_on = self._timer.isActive()
         except StopIteration:
             pass
         finally:
+            self._running = False
             if not going_on:
                 self._end()
 

@@ -78,6 +78,7 @@ class SyncSamNetwork(nn.Module):
             raise ValueError(f"{len(prompts)} prompts for {len(images)} objects")
         sparse, dense = self.prompt_encoder(prompts)
         positions = self.prompt_encoder.positions()
+        logits: Tensor
         logits, features = self.decoder(encoding, images, positions, sparse, dense)
         if self.outline is not None:
             maps = prompt_maps(prompts, self.config.side, self.config.cells)
