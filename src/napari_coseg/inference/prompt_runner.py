@@ -18,8 +18,6 @@ from napari_coseg.models.syncsam.encoder import Encoding
 from napari_coseg.models.syncsam.network import SyncSamNetwork
 from napari_coseg.models.syncsam.prompts import NEGATIVE, POSITIVE, PromptBatch, mask_logits
 
-#: Pixels of the network's square that one cell of its logits has.
-STRIDE = 4
 #: Crops that are encoded and objects that are decoded together: on a CPU, elsewhere.
 _CROPS, _OBJECTS = (4, 32), (16, 128)
 #: Most memory for encodings that are kept.
@@ -85,7 +83,7 @@ class PromptRunner:
     def __init__(self, model: PromptModel) -> None:
         self._network = model.network
         self.side = int(model.network.config.side)
-        self.cells = self.side // STRIDE
+        self.cells = int(model.network.config.cells)
         red, green, blue = (round(255 * value) for value in model.card.mean)
         self.fill = (red, green, blue)
         self.device = device_of(model.network)
