@@ -18,8 +18,9 @@ from napari_coseg.models.syncsam.encoder import Encoding
 from napari_coseg.models.syncsam.network import SyncSamNetwork
 from napari_coseg.models.syncsam.prompts import NEGATIVE, POSITIVE, PromptBatch, mask_logits
 
-#: Crops that are encoded and objects that are decoded together: on a CPU, elsewhere.
-_CROPS, _OBJECTS = (4, 32), (16, 128)
+#: Crops that are encoded and objects that are decoded together: on a CPU, where more objects would
+#: not stay in its caches, and elsewhere.
+_CROPS, _OBJECTS = (4, 8), (16, 128)
 #: Most memory for encodings that are kept.
 CACHE_BYTES = 256 << 20
 

@@ -329,3 +329,46 @@ def test_folded_norms_change_nothing_but_rounding(cnn: str, left: int) -> None:
         (before.embedding, *before.details), (after.embedding, *after.details), strict=True
     ):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("what", ["box", "box and mask"])
+def test_folded_positions_change_nothing_but_rounding(images: Tensor, what: str) -> None:
+    torch.manual_seed(0)
+    network = stirred(SyncSamNetwork(change(details=True, outline=4)))
+    masks = torch.randn(3, SIDE // 4, SIDE // 4) if "mask" in what else None
+    prompts = PromptBatch(boxes=torch.tensor([BOX] * 3), masks=masks)
+    numbers = torch.tensor([1, 0, 1])
+    names = set(network.state_dict())
+    with torch.no_grad():
+        encoding = network.encode(images)
+        before = network.decode(encoding, numbers, prompts)
+        network.fold_norms()
+        after = network.decode(encoding, numbers, prompts)
+    torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-5)
+    assert before.std() > 1e-3
+    # What is kept is no part of the weights.
+    kept = {name for name in network.state_dict() if "transformer" in name}
+    assert kept == {name for name in names if "transformer" in name}
+
+
+def test_objects_learn_the_same_from_a_shared_image_as_alone(images: Tensor) -> None:
+    torch.manual_seed(0)
+    network = stirred(SyncSamNetwork(change(details=True)))
+    boxes = torch.tensor([BOX, [3.0, 8.0, 30.0, 31.0]])
+
+    def learnt(*parts: Tensor) -> dict[str, Tensor]:
+        network.zero_grad()
+        for part in parts:
+            found = network(images[:1], only(len(part)), PromptBatch(part))
+            found.square().sum().backward()
+        return {
+            name: parameter.grad.clone()
+            for name, parameter in network.named_parameters()
+            if parameter.grad is not None
+        }
+
+    together, alone = learnt(boxes), learnt(boxes[:1], boxes[1:])
+    assert together.keys() == alone.keys()
+    assert any("transformer" in name for name in together)
+    for name, gradient in together.items():
+        torch.testing.assert_close(gradient, alone[name], rtol=1e-3, atol=1e-4, msg=name)

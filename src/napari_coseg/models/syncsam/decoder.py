@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from segment_anything.modeling import TwoWayTransformer
 from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
 
 from napari_coseg.models.syncsam.config import STAGES, SyncSamConfig
 from napari_coseg.models.syncsam.encoder import Encoding
+from napari_coseg.models.syncsam.two_way import SharedTwoWay
 
 # SAM's mask tokens; the first is the one for a single mask.
 _MASK_TOKENS = 4
@@ -69,9 +69,7 @@ class SyncDecoder(nn.Module):
     def __init__(self, config: SyncSamConfig, detail_channels: Sequence[int] = ()) -> None:
         super().__init__()
         wide, middle, narrow = config.embedding, config.embedding // 4, config.embedding // 8
-        self.transformer: Any = TwoWayTransformer(
-            depth=2, embedding_dim=wide, mlp_dim=8 * wide, num_heads=8
-        )
+        self.transformer = SharedTwoWay(depth=2, embedding_dim=wide, num_heads=8, mlp_dim=8 * wide)
         self.upscaling = nn.Sequential(
             nn.ConvTranspose2d(wide, middle, 2, 2),
             LayerNorm2d(middle),
@@ -112,7 +110,8 @@ class SyncDecoder(nn.Module):
         images : Tensor of int, (M,)
             Which image each object lies in.
         positions : Tensor, (1, embedding, S/16, S/16)
-        sparse, dense : Tensor
+        sparse : Tensor, (M, tokens, embedding)
+        dense : Tensor, (M, embedding, S/16, S/16) or (1, embedding, 1, 1)
             From the prompt encoder.
 
         Returns
@@ -122,9 +121,12 @@ class SyncDecoder(nn.Module):
         """
         count = len(sparse)
         tokens = torch.cat([self._tokens().expand(count, -1, -1), sparse], 1)
-        source = encoding.embedding[images] + dense
-        tokens, source = self.transformer(source, positions.expand(count, -1, -1, -1), tokens)
-        source = source.transpose(1, 2).reshape(dense.shape)
+        embedding = encoding.embedding
+        if dense.shape[-1] == 1:
+            tokens, source = self.transformer(embedding + dense, images, positions, tokens)
+        else:
+            tokens, source = self.transformer(embedding[images] + dense, None, positions, tokens)
+        source = source.transpose(1, 2).reshape(count, -1, *embedding.shape[-2:])
         features = self._upscaled(source, encoding, images)
         fused = self.fused(encoding)
         if fused is not None:

@@ -41,8 +41,9 @@ class SyncSamNetwork(nn.Module):
         return encoding
 
     def fold_norms(self) -> None:
-        """Make ready for prediction alone; see `SyncEncoder.fold_norms`."""
+        """Make ready for prediction alone; see `SyncEncoder.fold_norms` and `SharedTwoWay.fold`."""
         self.encoder.fold_norms()
+        self.decoder.transformer.fold(self.prompt_encoder.positions())
 
     def prepare(self, encoding: Encoding) -> Encoding:
         """Do at once what every decoding of the same images would repeat.

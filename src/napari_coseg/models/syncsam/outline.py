@@ -120,7 +120,7 @@ class Outline(nn.Module):
     def __init__(self, features: int, channels: int) -> None:
         super().__init__()
         wide = 2 * channels
-        self.entry = nn.Sequential(nn.Conv2d(features + 1 + MAPS, channels, 1), nn.GELU())
+        self.entry = nn.Conv2d(features + 1 + MAPS, channels, 1)
         self.fine = _Separable(channels, channels)
         self.down = nn.ModuleList(
             [_Separable(channels, wide), _Separable(wide, wide), _Separable(wide, wide)]
@@ -144,7 +144,7 @@ class Outline(nn.Module):
             See `prompt_maps`.
         """
         seen = (logits.clamp(-_SURE, _SURE) / _SURE)[:, None]
-        finest = self.fine(self.entry(torch.cat([features, seen, maps.to(features)], 1)))
+        finest = self.fine(self._entered(features, torch.cat([seen, maps.to(features)], 1)))
         steps = [finest]
         for down in self.down:
             steps.append(down(functional.avg_pool2d(steps[-1], 2)))
@@ -154,3 +154,9 @@ class Outline(nn.Module):
             x = x + steps.pop()
         more: Tensor = self.out(self.last(x))[:, 0]
         return logits + more
+
+    def _entered(self, features: Tensor, maps: Tensor) -> Tensor:
+        """Enter all maps, without a copy of the features, which are most of them."""
+        known, new = torch.split(self.entry.weight, [features.shape[1], maps.shape[1]], 1)
+        entered = functional.conv2d(features, known, self.entry.bias)
+        return functional.gelu(entered + functional.conv2d(maps, new))

@@ -97,6 +97,7 @@ class SyncPromptEncoder(nn.Module):
         -------
         sparse : Tensor, (M, tokens, embedding)
         dense : Tensor, (M, embedding, S/16, S/16)
+            Or (1, embedding, 1, 1), the same everywhere, where no object has a mask before.
 
         Raises
         ------
@@ -106,7 +107,7 @@ class SyncPromptEncoder(nn.Module):
         if not len(prompts):
             raise ValueError("no prompt at all")
         places, kinds = self._corners_and_points(prompts)
-        return self._sparse(places, kinds), self._dense(prompts, len(places))
+        return self._sparse(places, kinds), self._dense(prompts)
 
     def _corners_and_points(self, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
         """Columns and rows (M, T, 2) as SAM has them, and what each is (M, T)."""
@@ -141,10 +142,8 @@ class SyncPromptEncoder(nn.Module):
         )
         return torch.where(known, tokens, 0.0) + table[kinds + 1]
 
-    def _dense(self, prompts: PromptBatch, count: int) -> Tensor:
-        grid = self.sam.image_embedding_size
+    def _dense(self, prompts: PromptBatch) -> Tensor:
         none: Tensor = self.sam.no_mask_embed.weight.reshape(1, -1, 1, 1)
-        none = none.expand(count, -1, *grid)
         if prompts.masks is None:
             return none
         known = prompts.masks.isfinite().all(-1).all(-1)[:, None, None, None]
