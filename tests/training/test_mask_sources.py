@@ -108,11 +108,37 @@ def test_what_is_pasted_can_be_seen(grey: int) -> None:
         assert np.sum(masks, axis=0).max() == 1
         outside = ~ndimage.binary_dilation(np.any(masks, axis=0), iterations=8)
         for bits in masks:
-            inside = ndimage.binary_erosion(bits, iterations=3)
-            if inside.any():
-                difference = picture[inside].mean() - picture[outside].mean()
-                assert abs(difference) > 8, (seed, difference)
+            # A core may look like what is outside; what is round it does not.
+            depth = ndimage.distance_transform_edt(bits)
+            shell = (depth > 2) & (depth <= 3.5)
+            if depth.max() > 6:
+                difference = picture[shell].mean() - picture[outside].mean()
+                assert abs(difference) > 5, (seed, difference)
         assert np.abs(picture[outside].astype(int) - base[outside]).max() <= 1
+
+
+def test_some_shapes_have_a_core_of_their_own() -> None:
+    base = np.full((128, 128, 3), 60, np.uint8)
+    other = np.full((128, 128, 3), 190, np.uint8)
+    cores = 0
+    for seed in range(60):
+        picture, (bits,) = paste_shapes(base, other, np.array([0.6]), np.random.default_rng(seed))
+        depth = ndimage.distance_transform_edt(bits)
+        if depth.max() < 6:
+            continue
+        middle, shell = picture[depth >= 0.85 * depth.max()], picture[(depth > 2) & (depth <= 3.5)]
+        cores += abs(float(middle.mean()) - float(shell.mean())) > 8
+    # Four of ten, with room for chance.
+    assert 12 <= cores <= 36
+
+
+def test_some_shapes_are_cut_by_the_edge() -> None:
+    cut = 0
+    for seed in range(200):
+        bits = random_shape(96, 0.5, np.random.default_rng(seed))
+        edges = (bits[0], bits[-1], bits[:, 0], bits[:, -1])
+        cut += any(edge.sum() > 4 for edge in edges)
+    assert 4 <= cut <= 60
 
 
 def test_the_smallest_shapes_are_there_too() -> None:

@@ -34,11 +34,7 @@ def build_prompt_network(model: PromptModelSection) -> SyncSamNetwork:
         raise CosegError(f"model.network does not make a network: {error}") from error
     if model.start is not None:
         other = load_prompt_model(model.start)
-        state = other.network.state_dict()
-        if model.network.outline and not other.network.config.outline:
-            # It begins at zero: the network starts as the other is.
-            state |= {n: v for n, v in network.state_dict().items() if n.startswith("outline.")}
-        fill(network, state, model.start)
+        fill(network, other.network.state_dict(), model.start)
         for key in ("mean", "std"):
             if getattr(other.card, key) != getattr(model, key):
                 raise CosegError(f"{model.start} was made with another model.{key}: use the same.")

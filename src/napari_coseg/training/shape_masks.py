@@ -1,4 +1,9 @@
-"""Generated objects: random shapes of one texture pasted into another."""
+"""Generated objects: random shapes of one texture pasted into another.
+
+Much of what is drawn round in a medical image is not of one piece: glands and vessels have a lumen,
+teeth a pulp, bones marrow. So some shapes have a core, which belongs to them, and which may look
+like what is outside.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,11 @@ _DIFFERENCE = (12.0, 70.0)
 _SMALLEST, _LEAST_RADIUS = 20, 6.0
 #: Deviation in pixels of the edge's softness.
 _SOFTNESS = (0.3, 2.0)
+#: Share of the shapes that have a core, and the depth at which it begins, as a part of the deepest.
+_CORES, _DEPTH = 0.4, (0.2, 0.75)
+#: Share of the shapes that the square's edge cuts, as an image's does, by up to this part of their
+#: radius.
+_CUT, _BEYOND = 0.2, 0.9
 
 
 def paste_shapes(
@@ -49,26 +59,38 @@ def paste_shapes(
         bits = random_shape(side, float(fill), rng)
         if (bits & taken).any():
             continue
-        soft = ndimage.gaussian_filter(bits.astype(np.float32), rng.uniform(*_SOFTNESS))
-        filling = np.roll(texture, tuple(rng.integers(0, side, 2)), (0, 1)).astype(np.float32)
-        around = float(canvas[bits].mean())
-        difference = float(filling[bits].mean()) - around
-        wanted = math.copysign(rng.uniform(*_DIFFERENCE), difference)
-        if abs(difference) < abs(wanted):
-            # White cannot become brighter, nor the black of air darker.
-            if not 0 <= around + wanted <= 255:
-                wanted = -wanted
-            filling += wanted - difference
-        canvas += soft[..., None] * (filling - canvas)
+        _fill(canvas, bits, texture, rng)
+        if rng.random() < _CORES:
+            depth = ndimage.distance_transform_edt(bits)
+            core = depth > rng.uniform(*_DEPTH) * depth.max()
+            _fill(canvas, core, base if rng.random() < 0.5 else texture, rng)
         masks.append(bits)
         taken |= ndimage.binary_dilation(bits, iterations=2)
     return np.clip(canvas, 0, 255).astype(np.uint8), masks
 
 
+def _fill(
+    canvas: npt.NDArray[np.float32], bits: Bits, texture: Picture, rng: np.random.Generator
+) -> None:
+    """Paste some piece of a texture where a mask is, so that it differs from what was there."""
+    soft = ndimage.gaussian_filter(bits.astype(np.float32), rng.uniform(*_SOFTNESS))
+    filling = np.roll(texture, tuple(rng.integers(0, len(bits), 2)), (0, 1)).astype(np.float32)
+    before = float(canvas[bits].mean())
+    difference = float(filling[bits].mean()) - before
+    wanted = math.copysign(rng.uniform(*_DIFFERENCE), difference)
+    if abs(difference) < abs(wanted):
+        # White cannot become brighter, nor the black of air darker.
+        if not 0 <= before + wanted <= 255:
+            wanted = -wanted
+        filling += wanted - difference
+    canvas += soft[..., None] * (filling - canvas)
+
+
 def random_shape(side: int, fill: float, rng: np.random.Generator) -> Bits:
     """Draw a shape whose longer side is about `fill` of the square's.
 
-    An ellipse, a blob of Fourier radii, a polygon with corners, or a lump of thresholded noise.
+    An ellipse, a blob of Fourier radii, a polygon with corners, or a lump of thresholded noise,
+    inside of the square or cut by its edge.
 
     Returns
     -------
@@ -77,12 +99,15 @@ def random_shape(side: int, fill: float, rng: np.random.Generator) -> Bits:
     """
     radius = 0.5 * fill * side
     room = max(side / 2 - radius, 0.0)
+    if rng.random() < _CUT:
+        room += rng.uniform(0, _BEYOND) * radius
     centre = side / 2 + rng.uniform(-room, room, 2)
     bits = _drawn(side, radius, centre, rng)
     if bits.sum() < _SMALLEST:
         # Few corners near each other, or noise that is low all round.
         rows, columns = np.mgrid[:side, :side] + 0.5
-        bits = np.hypot(rows - centre[0], columns - centre[1]) <= max(radius, _LEAST_RADIUS)
+        near = np.clip(centre, 0, side)
+        bits = np.hypot(rows - near[0], columns - near[1]) <= max(radius, _LEAST_RADIUS)
     return bits
 
 

@@ -117,7 +117,7 @@ def test_with_sams_parts_it_is_sam(images: Tensor, what: str) -> None:
 
 def test_objects_of_a_batch_do_not_meet(images: Tensor) -> None:
     torch.manual_seed(0)
-    network = stirred(SyncSamNetwork(change(details=True, outline=4)))
+    network = stirred(SyncSamNetwork(change(details=True)))
     nan = float("nan")
     mask = torch.randn(SIDE // 4, SIDE // 4)
     every = PromptBatch(
@@ -154,7 +154,6 @@ def test_objects_of_a_batch_do_not_meet(images: Tensor) -> None:
         {"med_token": False},
         {"multi_scale": False},
         {"details": True},
-        {"outline": 4},
         {"vit": False, "multi_scale": False, "med_token": False},
     ],
 )
@@ -166,7 +165,7 @@ def test_each_switch_trains(images: Tensor, values: dict[str, Any]) -> None:
     assert logits.shape == (3, SIDE // 4, SIDE // 4)
     logits.square().mean().backward()
     moved = {name for name, value in network.named_parameters() if value.grad is not None}
-    parts = ("encoder.vit.", "encoder.cnn.", "decoder.multi_scale.", "decoder.details.", "outline.")
+    parts = ("encoder.vit.", "encoder.cnn.", "decoder.multi_scale.", "decoder.details.")
     for part in parts:
         there = any(name.startswith(part) for name in moved)
         wanted = {
@@ -174,7 +173,6 @@ def test_each_switch_trains(images: Tensor, values: dict[str, Any]) -> None:
             "encoder.cnn.": bool(config.cnn),
             "decoder.multi_scale.": config.multi_scale,
             "decoder.details.": config.details,
-            "outline.": bool(config.outline),
         }[part]
         assert there == wanted, part
 
@@ -279,7 +277,6 @@ def test_the_small_one_is_small() -> None:
         ({"vit": False, "cnn": ""}, "a ViT, a cnn, or both"),
         ({"vit": False, "fusion": "single"}, "it needs vit"),
         ({"cnn": "", "details": True}, "need a cnn"),
-        ({"outline": -1}, "greater than or equal to 0"),
         ({"heads": 5}, "multiple of heads"),
         ({"side": 100}, "multiple of 32"),
         ({"depth": 6}, "multiple of 4"),
@@ -334,7 +331,7 @@ def test_folded_norms_change_nothing_but_rounding(cnn: str, left: int) -> None:
 @pytest.mark.parametrize("what", ["box", "box and mask"])
 def test_folded_positions_change_nothing_but_rounding(images: Tensor, what: str) -> None:
     torch.manual_seed(0)
-    network = stirred(SyncSamNetwork(change(details=True, outline=4)))
+    network = stirred(SyncSamNetwork(change(details=True)))
     masks = torch.randn(3, SIDE // 4, SIDE // 4) if "mask" in what else None
     prompts = PromptBatch(boxes=torch.tensor([BOX] * 3), masks=masks)
     numbers = torch.tensor([1, 0, 1])

@@ -38,9 +38,6 @@ class SyncSamConfig(BaseModel):
         Whether the maps of the first three stages join the mask features (ablation).
     details : bool
         Whether the CNN's maps at strides 8 and 4 join the mask features too. Not in the paper.
-    outline : int
-        Channels of a small U-Net that sees the prompts on the mask's own grid and is added to the
-        logits; 0 for none. Not in the paper.
     embedding : int
         Channels of the image embedding and of the prompts: 256 in SAM.
     """
@@ -60,7 +57,6 @@ class SyncSamConfig(BaseModel):
     med_token: bool = True
     multi_scale: bool = True
     details: bool = False
-    outline: int = Field(default=0, ge=0)
     embedding: int = Field(default=256, ge=32, multiple_of=32)
 
     @model_validator(mode="after")

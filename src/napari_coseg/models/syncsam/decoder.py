@@ -100,8 +100,8 @@ class SyncDecoder(nn.Module):
 
     def forward(
         self, encoding: Encoding, images: Tensor, positions: Tensor, sparse: Tensor, dense: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the masks' logits, and the features that they were made of.
+    ) -> Tensor:
+        """Return the masks' logits, (M, S/4, S/4).
 
         Parameters
         ----------
@@ -113,11 +113,6 @@ class SyncDecoder(nn.Module):
         sparse : Tensor, (M, tokens, embedding)
         dense : Tensor, (M, embedding, S/16, S/16) or (1, embedding, 1, 1)
             From the prompt encoder.
-
-        Returns
-        -------
-        logits : Tensor, (M, S/4, S/4)
-        features : Tensor, (M, embedding / 8, S/4, S/4)
         """
         count = len(sparse)
         tokens = torch.cat([self._tokens().expand(count, -1, -1), sparse], 1)
@@ -132,7 +127,7 @@ class SyncDecoder(nn.Module):
         if fused is not None:
             features = features + fused[images]
         weights = self._weights(tokens)
-        return torch.einsum("mc,mchw->mhw", weights, features), features
+        return torch.einsum("mc,mchw->mhw", weights, features)
 
     def fused(self, encoding: Encoding) -> Tensor | None:
         """Return what the multi-scale branch adds: once an image, however many objects it has."""

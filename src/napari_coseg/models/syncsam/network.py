@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from napari_coseg.models.syncsam.config import SyncSamConfig
 from napari_coseg.models.syncsam.decoder import SyncDecoder
 from napari_coseg.models.syncsam.encoder import Encoding, SyncEncoder
-from napari_coseg.models.syncsam.outline import Outline, prompt_maps
 from napari_coseg.models.syncsam.prompts import PromptBatch, SyncPromptEncoder
 
 
@@ -25,9 +24,6 @@ class SyncSamNetwork(nn.Module):
         self.encoder = SyncEncoder(config)
         self.prompt_encoder = SyncPromptEncoder(config)
         self.decoder = SyncDecoder(config, self.encoder.detail_channels)
-        self.outline: Outline | None = None
-        if config.outline:
-            self.outline = Outline(config.embedding // 8, config.outline)
 
     def encode(self, images: Tensor) -> Encoding:
         """Encode images.
@@ -79,11 +75,7 @@ class SyncSamNetwork(nn.Module):
             raise ValueError(f"{len(prompts)} prompts for {len(images)} objects")
         sparse, dense = self.prompt_encoder(prompts)
         positions = self.prompt_encoder.positions()
-        logits: Tensor
-        logits, features = self.decoder(encoding, images, positions, sparse, dense)
-        if self.outline is not None:
-            maps = prompt_maps(prompts, self.config.side, self.config.cells)
-            logits = self.outline(logits, features, maps)
+        logits: Tensor = self.decoder(encoding, images, positions, sparse, dense)
         return logits
 
     def forward(self, images: Tensor, numbers: Tensor, prompts: PromptBatch) -> Tensor:
