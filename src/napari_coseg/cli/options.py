@@ -17,6 +17,14 @@ class Part(StrEnum):
     all = "all"
 
 
+class Precision(StrEnum):
+    """In which numbers a network computes, as `napari_coseg.inference.precision` takes it."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 #: Read by `napari_coseg.inference.jobs.parse_shard`.
 Shard = Annotated[
     str | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_coseg.cli.options import Part, Shard
+from napari_coseg.cli.options import Part, Precision, Shard
 from napari_coseg.cli.reporting import run_folder
 from napari_coseg.types import CosegError
 from napari_coseg.weights.catalogue import DEFAULT_MODEL, DEFAULT_VOLUME_MODEL, default_model
@@ -58,6 +58,13 @@ def predict(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            help="Numbers that the network computes in: auto takes bfloat16 where the device is "
+            "quick with it, which changes scores by some thousandths."
+        ),
+    ] = Precision.auto,
     shard: Shard = None,
     dask: Annotated[
         str | None,
@@ -118,7 +125,7 @@ def predict(
         client = connect(dask)
     if threads is not None:
         torch.set_num_threads(threads)
-    settings = PredictSettings(tta=tta, batch=batch, window=window)
+    settings = PredictSettings(precision=precision.value, tta=tta, batch=batch, window=window)
     # With Dask the workers choose a device, and this process only looks at the model.
     loaded = load_model(name, choose_device(device if client is None else "cpu"))
     if window is not None and loaded.card.planes is None:

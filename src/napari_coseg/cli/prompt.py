@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_coseg.cli.options import Shard
+from napari_coseg.cli.options import Precision, Shard
 from napari_coseg.cli.reporting import run_folder
 
 #: Labels, or images, that are named at the most where something is missing.
@@ -65,6 +65,13 @@ def prompt(
         ),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            help="Numbers that the network computes in: auto takes bfloat16 where the device is "
+            "quick with it, which changes scores by some thousandths."
+        ),
+    ] = Precision.auto,
     shard: Shard = None,
     overwrite: Annotated[
         bool,
@@ -126,9 +133,10 @@ def prompt(
             window=None if window is None else manual_window(*window),
             follow=not planes_only,
             size=size,
+            precision=precision.value,
         )
     else:
-        folder = PromptFolder(out, loaded, objects, table.classes, mpp, size)
+        folder = PromptFolder(out, loaded, objects, table.classes, mpp, size, precision.value)
     if not overwrite:
         folder.check(mine)
     if len(asked) < len(jobs):

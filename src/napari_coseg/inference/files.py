@@ -93,6 +93,7 @@ def predict_file(
         "mpp_origin": size.origin,
         "objects": len(objects),
         "device": str(stream.device),
+        "precision": stream.precision,
         "batch": stream.batch,
         "notes": notes,
         "seconds": {

@@ -84,7 +84,12 @@ class PlaneNetwork:
         self.scale = PlaneScale.of(grid, mpp)
         self.mpp = mpp
         self.runner = TilesRunner(
-            model.network, model.card, tasks, batch=settings.batch, tta=settings.tta
+            model.network,
+            model.card,
+            tasks,
+            batch=settings.batch,
+            precision=settings.precision,
+            tta=settings.tta,
         )
         self._pictures = PlanePictures(
             voxels, grid.spacing[0], window, model.card.planes, self.scale

@@ -54,6 +54,8 @@ class PromptFolder(ResultFolder):
         µm per pixel of all images, instead of what their files say.
     size : float, optional
         Length in pixels of objects that have points alone.
+    precision : {"auto", "float32", "bfloat16"}
+        In which numbers the network computes, see `napari_coseg.inference.precision`.
 
     Raises
     ------
@@ -69,10 +71,11 @@ class PromptFolder(ResultFolder):
         classes: ClassTable,
         mpp: float | None = None,
         size: float | None = None,
+        precision: str = "auto",
     ) -> None:
         settings = {"size": object_length(size), "share": SHARE}
-        super().__init__(out, model, settings, settings, mpp)
-        self._prompter = Prompter(model)
+        super().__init__(out, model, {**settings, "precision": precision}, settings, mpp)
+        self._prompter = Prompter(model, precision=precision)
         self._objects = objects
         self._table = classes
         self._size = size
@@ -180,6 +183,7 @@ def prompt_file(
         "objects": len(table),
         "empty": empty,
         "device": str(prompter.device),
+        "precision": prompter.precision,
         "batch": prompter.batch,
         "notes": [],
         "seconds": {**timings.as_dict(), "all": round(time.perf_counter() - started, 3)},

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_coseg.inference.precision import choose_precision, computing_in
 from napari_coseg.inference.runner import Card, DeviceFull, device_of, is_out_of_memory
 from napari_coseg.inference.zoom import Box
 from napari_coseg.models.syncsam.encoder import Encoding
@@ -69,6 +70,8 @@ class PromptRunner:
     model : PromptModel
         Network and card. The network is made ready for prediction, and cannot be trained or saved
         afterwards.
+    precision : {"auto", "float32", "bfloat16"}
+        In which numbers, see `napari_coseg.inference.precision`.
 
     Attributes
     ----------
@@ -79,15 +82,18 @@ class PromptRunner:
     crops, objects : int
         Crops that are encoded and objects that are decoded together; fewer after a lack of memory.
     device : torch.device
+    dtype : torch.dtype
+        In which numbers the network computes.
     """
 
-    def __init__(self, model: PromptModel) -> None:
+    def __init__(self, model: PromptModel, precision: str = "auto") -> None:
         self._network = model.network
         self.side = int(model.network.config.side)
         self.cells = int(model.network.config.cells)
         red, green, blue = (round(255 * value) for value in model.card.mean)
         self.fill = (red, green, blue)
         self.device = device_of(model.network)
+        self.dtype = choose_precision(self.device, precision)
         on_cpu = self.device.type == "cpu"
         if on_cpu:
             model.network.fold_norms()
@@ -152,7 +158,8 @@ class PromptRunner:
     def _encoded(self, crops: Sequence[npt.NDArray[np.uint8]]) -> list[Encoding]:
         pixels = torch.from_numpy(np.stack(crops)).to(self.device)
         images = (pixels.permute(0, 3, 1, 2).float() - self._mean) / self._deviation
-        together = self._network.prepare(self._network.encode(images))
+        with computing_in(self.device, self.dtype):
+            together = self._network.prepare(self._network.encode(images))
         if len(crops) == 1:
             return [together]
         return [_one_of(together, number) for number in range(len(crops))]
@@ -164,7 +171,8 @@ class PromptRunner:
         used = sorted({prompt.crop for prompt in prompts})
         together = _joined([encodings[number] for number in used])
         images = torch.tensor([used.index(prompt.crop) for prompt in prompts], device=self.device)
-        logits = self._network.decode(together, images, self._batch(prompts))
+        with computing_in(self.device, self.dtype):
+            logits = self._network.decode(together, images, self._batch(prompts))
         return list(logits.float().cpu().numpy())
 
     def _batch(self, prompts: Sequence[CropPrompt]) -> PromptBatch:

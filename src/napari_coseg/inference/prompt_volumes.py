@@ -58,6 +58,8 @@ class VolumePromptFolder(ResultFolder):
         Whether objects are followed from the planes that they are prompted on.
     size : float, optional
         Length in pixels of objects that have points alone.
+    precision : {"auto", "float32", "bfloat16"}
+        In which numbers the network computes, see `napari_coseg.inference.precision`.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class VolumePromptFolder(ResultFolder):
         window: Window | None = None,
         follow: bool = True,
         size: float | None = None,
+        precision: str = "auto",
     ) -> None:
         self._walk = WalkSettings()
         settings = {
@@ -80,8 +83,8 @@ class VolumePromptFolder(ResultFolder):
             "size": size,
             **asdict(self._walk),
         }
-        super().__init__(out, model, settings, settings)
-        self._prompter = Prompter(model)
+        super().__init__(out, model, {**settings, "precision": precision}, settings)
+        self._prompter = Prompter(model, precision=precision)
         self._objects = objects
         self._table = classes
         self._axis, self._window, self._follow, self._size = axis, window, follow, size
@@ -212,6 +215,7 @@ def prompt_volume(
         "empty": sorted({one.label for one in objects} - there),
         "planes": ways,
         "device": str(prompter.device),
+        "precision": prompter.precision,
         "batch": prompter.batch,
         "notes": list(volume.notes),
         "seconds": {**timings.as_dict(), "all": round(time.perf_counter() - started, 3)},

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_coseg.imaging.crops import Readable, read_crop
+from napari_coseg.inference.precision import name_of
 from napari_coseg.inference.prompt_looks import Look, first_looks, next_look, object_length
 from napari_coseg.inference.prompt_masks import (
     cleaned,
@@ -72,6 +73,8 @@ class Prompter:
         See `napari_coseg.weights.loading.load_prompt_model`.
     cache_bytes : int
         Most memory for encodings of crops.
+    precision : {"auto", "float32", "bfloat16"}
+        In which numbers the network computes, see `napari_coseg.inference.precision`.
 
     Attributes
     ----------
@@ -83,12 +86,23 @@ class Prompter:
         Crops and prompts computed so far.
     """
 
-    def __init__(self, model: PromptModel, *, cache_bytes: int = CACHE_BYTES) -> None:
-        self._runner = PromptRunner(model)
+    def __init__(
+        self,
+        model: PromptModel,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        precision: str = "auto",
+    ) -> None:
+        self._runner = PromptRunner(model, precision)
         self.device = self._runner.device
         self.cache = EncodingCache(cache_bytes)
         self.encoded = 0
         self.decoded = 0
+
+    @property
+    def precision(self) -> str:
+        """In which numbers the network computes."""
+        return name_of(self._runner.dtype)
 
     @property
     def batch(self) -> dict[str, int]:

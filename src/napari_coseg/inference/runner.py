@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_coseg.inference.precision import choose_precision, computing_in
 from napari_coseg.types import CosegError
 
 Task = Literal["regions", "instances"]
@@ -53,6 +54,8 @@ class TilesRunner:
         What to compute from one encoding; another task's second forward is left out.
     batch : int or None
         Tiles that run together at most; None means 1 on a CPU and 16 elsewhere.
+    precision : {"auto", "float32", "bfloat16"}
+        In which numbers, see `napari_coseg.inference.precision`.
     tta : bool
         Average over the four flips.
 
@@ -64,6 +67,8 @@ class TilesRunner:
         By task: pixels per output, and number of maps, see `run_all`.
     device : torch.device
         Where the network is.
+    dtype : torch.dtype
+        In which numbers it computes.
     largest_batch : int
         Tiles that run together at most; smaller than asked for after a lack of memory.
     """
@@ -75,6 +80,7 @@ class TilesRunner:
         tasks: tuple[Task, ...],
         *,
         batch: int | None = None,
+        precision: str = "auto",
         tta: bool = False,
     ) -> None:
         self._network = network
@@ -93,6 +99,7 @@ class TilesRunner:
             # The images come this way (see `_forward`); with weights to match, convolutions take
             # a quarter less time. Values stay as they are.
             network.to(memory_format=torch.channels_last)
+        self.dtype = choose_precision(self.device, precision)
         self.largest_batch = batch or default_batch(self.device)
         self._flips = _FLIPS if tta else _FLIPS[:1]
         # In the scale of uint8 pixels, so that a tile is touched twice and not three times.
@@ -171,7 +178,8 @@ class TilesRunner:
         total: dict[Task, Tensor] = {}
         for axes in self._flips:
             seen = torch.flip(images, axes) if axes else images
-            output = self._network(seen, tasks=tasks)
+            with computing_in(self.device, self.dtype):
+                output = self._network(seen, tasks=tasks)
             for task in tasks:
                 maps = _probabilities(output, task)
                 if axes:
@@ -188,7 +196,7 @@ class TaskRunner(TilesRunner):
 
     Parameters
     ----------
-    network, card, batch, tta
+    network, card, batch, precision, tta
         As in `TilesRunner`.
     task : {"regions", "instances"}
         What to compute.
@@ -206,9 +214,10 @@ class TaskRunner(TilesRunner):
         task: Task,
         *,
         batch: int | None = None,
+        precision: str = "auto",
         tta: bool = False,
     ) -> None:
-        super().__init__(network, card, (task,), batch=batch, tta=tta)
+        super().__init__(network, card, (task,), batch=batch, precision=precision, tta=tta)
         self.task: Task = task
         self.stride, self.channels = self.strides[task], self.widths[task]
 

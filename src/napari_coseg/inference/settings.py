@@ -11,7 +11,9 @@ from napari_coseg.types import CosegError
 from napari_coseg.weights.card import ModelCard
 
 #: Fields that leave the labels as they are, or change them by no more than another device does.
-_SPEED_ONLY = frozenset({"batch", "block", "halo", "max_halo", "cache_bytes", "workers"})
+_SPEED_ONLY = frozenset(
+    {"precision", "batch", "block", "halo", "max_halo", "cache_bytes", "workers"}
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class PredictSettings:
     instances : InstanceSettings or None
         How maps become objects, in pixels of the model's own scale; None takes what the model's
         card says.
+    precision : {"auto", "float32", "bfloat16"}
+        In which numbers the network computes, see `napari_coseg.inference.precision`.
     batch : int or None
         Tiles that run through the network together at most; None chooses by device.
     block : int
@@ -67,6 +71,7 @@ class PredictSettings:
     min_region_um2: float = 0.0
     min_region_mm3: float = 100.0
     instances: InstanceSettings | None = None
+    precision: str = "auto"
     batch: int | None = None
     block: int = 2048
     halo: int = 128

@@ -18,6 +18,7 @@ from napari_coseg.inference.grid import Box, Scale, scale_factor
 from napari_coseg.inference.maps import TileMaps
 from napari_coseg.inference.numbering import whole_table
 from napari_coseg.inference.pool import TilePool
+from napari_coseg.inference.precision import name_of
 from napari_coseg.inference.regions import RegionWindows
 from napari_coseg.inference.runner import Task, TaskRunner, device_of
 from napari_coseg.inference.settings import PredictSettings
@@ -133,6 +134,11 @@ class PanopticStream:
         return self._runners[0].device
 
     @property
+    def precision(self) -> str:
+        """In which numbers the network computes."""
+        return name_of(self._runners[0].dtype)
+
+    @property
     def tiles(self) -> int:
         """Tiles of both tasks."""
         return sum(len(maps.grid) for maps in self._all_maps())
@@ -206,6 +212,7 @@ class PanopticStream:
             model.card,
             task,
             batch=self._settings.batch,
+            precision=self._settings.precision,
             tta=self._settings.tta,
         )
         self._runners.append(runner)

@@ -13,6 +13,9 @@ from napari_coseg.inference.settings import PredictSettings
 from napari_coseg.inference.stream import Cancel, Model, Progress
 from napari_coseg.inference.volumes import segment_volume
 
+#: What a result's metadata tell that a record keeps.
+_TOLD = ("window", "seen", "planes", "tiles", "device", "precision", "batch")
+
 
 def predict_volume_file(
     path: Path,
@@ -74,7 +77,7 @@ def predict_volume_file(
         "shape": list(result.grid.shape),
         "grid": result.grid.as_dict(),
         "objects": len(result.objects),
-        **{name: told[name] for name in ("window", "seen", "planes", "tiles", "device", "batch")},
+        **{name: told[name] for name in _TOLD},
         "notes": told["notes"],
         "seconds": {
             **told["seconds"],

@@ -18,6 +18,7 @@ from napari_coseg.inference.instances import instances_from_maps
 from napari_coseg.inference.plane_maps import PlaneMaps
 from napari_coseg.inference.plane_network import PlaneNetwork, tasks_by_scale
 from napari_coseg.inference.pool import TilePool
+from napari_coseg.inference.precision import name_of
 from napari_coseg.inference.regions import without_specks
 from napari_coseg.inference.runner import CLASSES, FOREGROUND, HV, TilesRunner
 from napari_coseg.inference.settings import PredictSettings
@@ -105,6 +106,11 @@ class VolumeStream:
     def device(self) -> str:
         """Where the network runs."""
         return str(self._runner.device)
+
+    @property
+    def precision(self) -> str:
+        """In which numbers it computes."""
+        return name_of(self._runner.dtype)
 
     @property
     def batch(self) -> int:

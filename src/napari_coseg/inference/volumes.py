@@ -172,6 +172,7 @@ def segment_voxels(
             **model_facts(model),
             "settings": settings.as_dict(),
             "device": stream.device,
+            "precision": stream.precision,
             "batch": stream.batch,
             "window": list(window),
             "seen": grid.orientation,

@@ -339,6 +339,7 @@ class Engine:
                     **model_facts(model),
                     "settings": settings.as_dict(),
                     "device": str(stream.device),
+                    "precision": stream.precision,
                     "batch": stream.batch,
                     "mpp": size.mpp,
                     "mpp_origin": size.origin,
